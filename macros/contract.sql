@@ -1,0 +1,113 @@
+{#- The contract of a feed: the columns of the properties file of its typed model. A column has a data_type and under
+    `config.meta`: `required` (may not be empty), `default` (what empty stands for), `rule` (a condition over typed
+    columns and file_date) with `says` (the reason, after the column's name), `listed_in` (a seed of accepted values).
+    Read it at run time only: at parse the columns are not yet known. -#}
+{% macro contract_columns(model_name) %}
+    {%- set node = graph.nodes['model.' ~ project_name ~ '.' ~ model_name] -%}
+    {%- set lineage = ['source_file', 'source_record', 'file_date', 'landing_id', 'reject_reasons'] -%}
+    {{ return(node.columns.values() | rejectattr('name', 'in', lineage) | list) }}
+{% endmacro %}
+
+
+{#- The values of a seed as a list of SQL literals: rows are
+    compared with it without a join. -#}
+{% macro accepted_values(seed, column) %}
+    {%- set rows = run_query('select distinct ' ~ column ~ ' from ' ~ ref(seed) ~ ' order by 1').rows -%}
+    {{ return(rows | map('first') | map('replace', "'", "''") | map('string') | join("', '")) }}
+{% endmacro %}
+
+
+{#- Every row of some raw contents, typed, with all reasons for which it is rejected (null for a valid row).
+    `rows` is a relation or CTE with the contract's columns as text, source_file, source_record, file_date and
+    landing_id. A reason is computed for bad rows only: good ones, nearly all, pay for one condition. -#}
+{% macro type_rows(contract, rows) %}
+{%- set conditions = contract_conditions(contract) -%}
+with arrived as (
+
+    select
+        {% for column in contract -%}
+        nullif({{ column.name }}, '') as raw_{{ column.name }},
+        {% endfor -%}
+        source_file,
+        source_record,
+        file_date,
+        landing_id
+    from {{ rows }}
+
+),
+
+typed as (
+
+    select
+        *,
+        {% for column in contract -%}
+        {%- set text = 'raw_' ~ column.name -%}
+        {%- set default = column.config.meta.default -%}
+        {%- set value = typed(text, column.data_type) -%}
+        {%- if default is defined -%}
+        {%- set value = 'case when ' ~ text ~ ' is null then cast(' ~ default ~ ' as ' ~ column.data_type ~ ') else '
+            ~ value ~ ' end' -%}
+        {%- endif -%}
+        {{ value }} as {{ column.name }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from arrived
+
+)
+
+select
+    {% for column in contract -%}
+    {{ column.name }},
+    {% endfor -%}
+    source_file,
+    source_record,
+    file_date,
+    landing_id,
+    case
+        when not coalesce({{ conditions | map(attribute='holds') | join('\n            and ') }}, false)
+            then substr({% for condition in conditions -%}
+            case when {{ condition.fails }} then '; {{ condition.reason }}' else '' end{{ '\n            || ' if not loop.last }}
+            {%- endfor %}, 3)
+    end as reject_reasons
+from typed
+{% endmacro %}
+
+
+{#- What must hold of a row, one by one: `holds` is not true for a bad row, `fails` is true for a bad row, `reason`. -#}
+{% macro contract_conditions(contract) %}
+    {%- set conditions = [] -%}
+    {%- for column in contract -%}
+        {%- set name, raw, meta = column.name, 'raw_' ~ column.name, column.config.meta -%}
+        {%- if meta.required -%}
+            {%- do conditions.append({
+                'holds': raw ~ ' is not null', 'fails': raw ~ ' is null', 'reason': name ~ ' is empty'
+            }) -%}
+        {%- endif -%}
+        {%- if column.data_type not in ('varchar', 'text') -%}
+            {%- do conditions.append({
+                'holds': '(' ~ raw ~ ' is null or ' ~ name ~ ' is not null)',
+                'fails': raw ~ ' is not null and ' ~ name ~ ' is null',
+                'reason': name ~ ' is not ' ~ column.data_type
+            }) -%}
+        {%- endif -%}
+        {%- if meta.rule is defined -%}
+            {%- set rule = '(' ~ name ~ ' is null or ' ~ meta.rule ~ ')' -%}
+            {%- do conditions.append({
+                'holds': rule, 'fails': 'not ' ~ rule, 'reason': name ~ ' ' ~ meta.says | replace("'", "''")
+            }) -%}
+        {%- endif -%}
+        {%- if meta.listed_in is defined -%}
+            {%- set rule = name ~ " in ('" ~ accepted_values(meta.listed_in, name) ~ "')" -%}
+            {%- do conditions.append({
+                'holds': '(' ~ name ~ ' is null or ' ~ rule ~ ')', 'fails': 'not (' ~ rule ~ ')',
+                'reason': name ~ ' is not listed in ' ~ meta.listed_in
+            }) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(conditions) }}
+{% endmacro %}
+
+
+{#- The names of the contract's columns, in order; at parse none. -#}
+{% macro contract_names(model_name) %}
+    {{ return(contract_columns(model_name) | map(attribute='name') | list if execute else []) }}
+{% endmacro %}

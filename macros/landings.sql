@@ -1,0 +1,64 @@
+{#- A landing is one content of one file, as `landed_files` registers it. Staging rows carry its number, so that a run
+    finds its own rows by a short list of numbers, whatever the history, and never those of another run. -#}
+
+{#- The newest landing of each file. -#}
+{% macro newest_landings() %}
+select *
+from {{ source('landing', 'landed_files') }}
+qualify landing_id = max(landing_id) over (partition by source_file)
+{% endmacro %}
+
+
+{#- The newest landing of each file that passed the gate: what production is made of. A restatement that was held
+    leaves the earlier content in force. -#}
+{% macro passed_landings(verdicts) %}
+select *
+from {{ verdicts }}
+where verdict = 'passed'
+qualify landing_id = max(landing_id) over (partition by source_file)
+{% endmacro %}
+
+
+{#- The numbers of some landings as a list of literals, 'null' for none: literals let both engines skip the history. -#}
+{% macro landing_ids(query) %}
+    {%- set ids = run_query('select landing_id from (' ~ query ~ ') as landings order by landing_id').columns[0] -%}
+    {{ return(ids.values() | join(', ') or 'null') }}
+{% endmacro %}
+
+
+{#- The condition that a landing is waiting to be typed: the newest of its file, of this run. -#}
+{% macro landings_to_type() %}
+    {%- if is_incremental() -%}
+        {{ return(landing_ids('select * from (' ~ newest_landings() ~ ') as newest where not is_typed and ' ~ of_run())) }}
+    {%- endif -%}
+    {{ return(landing_ids('select * from ' ~ source('landing', 'landed_files'))) }}
+{% endmacro %}
+
+
+{#- Marks what the typed table now holds. -#}
+{% macro mark_typed() %}
+update {{ source('landing', 'landed_files') }}
+set is_typed = true
+where not is_typed and (
+    received = 0
+    or exists (
+        select 1 from {{ this }} as typed where typed.landing_id = {{ source('landing', 'landed_files') }}.landing_id
+    )
+)
+{% endmacro %}
+
+
+{#- The landings that wait for a verdict: the newest of their files, of this run, or judged before all rows were there. -#}
+{% macro landings_to_judge() %}
+    {%- if not is_incremental() -%}
+        {{ return(landing_ids('select * from ' ~ source('landing', 'landed_files'))) }}
+    {%- endif -%}
+    {%- set unjudged -%}
+        select newest.landing_id
+        from ({{ newest_landings() }}) as newest
+        left join {{ this }} as verdicts on newest.landing_id = verdicts.landing_id
+        where {{ of_run('newest.file_date') }}
+            and (verdicts.landing_id is null or verdicts.received <> verdicts.valid + verdicts.rejected)
+    {%- endset -%}
+    {{ return(landing_ids(unjudged)) }}
+{% endmacro %}

@@ -1,0 +1,24 @@
+{#- Which version of a key wins, everywhere: the newest `updated_at`; on a tie the greater typed content, column by
+    column in the contract's order, null the smallest; then the smaller path and the smaller record number. -#}
+
+{% macro newest_first(columns, version='updated_at') %}
+    {%- set order = [version ~ ' desc'] -%}
+    {%- for column in columns if column != version -%}
+        {%- do order.append(column ~ ' desc nulls last') -%}
+    {%- endfor -%}
+    {{ return((order + ['source_file', 'source_record']) | join(', ')) }}
+{% endmacro %}
+
+
+{#- The same order between two rows: whether the row `a` beats the row `b`. -#}
+{% macro is_newer(a, b, columns, version='updated_at') %}
+case
+    when {{ a }}.{{ version }} <> {{ b }}.{{ version }} then {{ a }}.{{ version }} > {{ b }}.{{ version }}
+    {%- for column in columns if column != version %}
+    when {{ a }}.{{ column }} is distinct from {{ b }}.{{ column }}
+        then {{ b }}.{{ column }} is null or coalesce({{ a }}.{{ column }} > {{ b }}.{{ column }}, false)
+    {%- endfor %}
+    when {{ a }}.source_file <> {{ b }}.source_file then {{ a }}.source_file < {{ b }}.source_file
+    else {{ a }}.source_record < {{ b }}.source_record
+end
+{%- endmacro %}

@@ -1,0 +1,24 @@
+{#- The day whose files a run loads: var `run_date`, or the environment's RUN_DATE, which Airflow uses because a
+    changed var makes dbt parse the whole project again. None for every day. Call it at run time only. -#}
+{% macro run_date() %}
+    {%- set day = var('run_date', none) or env_var('RUN_DATE', '') -%}
+    {%- if not day -%}{{ return(none) }}{%- endif -%}
+    {%- set day = day | string -%}
+    {%- if modules.re.fullmatch('[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])', day) and day >= '0001' -%}
+        {%- set first = modules.datetime.date(day[:4] | int, day[5:7] | int, 1) -%}
+        {%- set valid = (first + modules.datetime.timedelta(days=day[8:] | int - 1)).isoformat() == day -%}
+    {%- endif -%}
+    {%- if not valid -%}
+        {{ exceptions.raise_compiler_error(
+            "run_date is not a day: '" ~ day ~ "'. Write it as YYYY-MM-DD, for example 2024-01-05."
+        ) }}
+    {%- endif -%}
+    {{ return(day) }}
+{% endmacro %}
+
+
+{#- The condition that a file belongs to the run. -#}
+{% macro of_run(file_date='file_date') %}
+    {%- set day = run_date() if execute else none -%}
+    {{ return(file_date ~ " = cast('" ~ day ~ "' as date)" if day else 'true') }}
+{% endmacro %}

@@ -1,0 +1,49 @@
+{#- Totals of the days that a merge touched. Which days are stale is stored with the merge, so a run that was killed
+    before its totals leaves them to the next. -#}
+
+{% macro create_touched_days() %}
+create table if not exists {{ source('landing', 'touched_days') }} (day date, touched_by varchar)
+{% endmacro %}
+
+
+{#- The stale `days` as ISO dates, and the `merges` that touched them. -#}
+{% macro touched_days() %}
+    {%- set query = 'select day, touched_by from ' ~ source('landing', 'touched_days') ~ ' order by day, touched_by' -%}
+    {%- set rows = run_query(query).rows -%}
+    {{ return({
+        'days': rows | map('first') | map('string') | unique | list, 'merges': rows | map('last') | unique | list
+    }) }}
+{% endmacro %}
+
+
+{#- The condition that a timestamp is of one of the days; the range of literals lets the engine skip the history. -#}
+{% macro in_days(column, days) %}
+    {%- if not days -%}{{ return('false') }}{%- endif -%}
+    {{ return(
+        column ~ " >= cast('" ~ days[0] ~ "' as timestamp) and " ~ column ~ " < cast('" ~ days[-1]
+        ~ "' as timestamp) + interval '1 day' and cast(" ~ column ~ " as date) in (" ~ day_list(days) ~ ')'
+    ) }}
+{% endmacro %}
+
+
+{% macro day_list(days) %}
+    {{ return("cast('" ~ days | join("' as date), cast('") ~ "' as date)" if days else 'null') }}
+{% endmacro %}
+
+
+{#- The incremental strategy `replace_days`: the rows of the touched days are counted anew, rows of a day that has no
+    sale any more go. -#}
+{% macro get_incremental_replace_days_sql(arguments) %}
+    {%- set columns = arguments.dest_columns | map(attribute='name') | join(', ') -%}
+    {#- The days of the compiled query: what another merge has touched since then stays marked. -#}
+    {%- set stale = modules.re.search('stale days: (.*); touched by: (.*)', sql) -%}
+    {%- set days, merges = stale.group(1).split(', '), stale.group(2).split(', ') -%}
+    {%- set days = day_list(days if days[0] else []) %}
+delete from {{ arguments.target_relation }} where {{ arguments.unique_key }} in ({{ days }});
+
+insert into {{ arguments.target_relation }} ({{ columns }})
+select {{ columns }} from {{ arguments.temp_relation }};
+
+delete from {{ source('landing', 'touched_days') }}
+where day in ({{ days }}) and touched_by in ('{{ merges | join("', '") }}');
+{% endmacro %}

@@ -1,0 +1,61 @@
+{#- Strict typing. The engines' own casts take too much: DuckDB reads '1_000', '1.5' as 2 and drops the offset of a
+    timestamp, Snowflake takes '1e3' and rounds. So a value must match a pattern, the same on both, before it is cast.
+    The patterns have no backslash, which the engines read differently. -#}
+
+{% macro full_match(value, pattern) %}
+    {{ return(adapter.dispatch('full_match')(value, pattern)) }}
+{% endmacro %}
+
+{% macro duckdb__full_match(value, pattern) %}
+    {{ return("regexp_full_match(" ~ value ~ ", '" ~ pattern ~ "')") }}
+{% endmacro %}
+
+{% macro snowflake__full_match(value, pattern) %}
+    {{ return("regexp_like(" ~ value ~ ", '" ~ pattern ~ "')") }}
+{% endmacro %}
+
+
+{#- A text value as a type of the contract; null where it is not one. -#}
+{% macro typed(value, data_type) %}
+    {%- set type = data_type | lower -%}
+    {%- if type in ('varchar', 'text') -%}
+        {{ return(value) }}
+    {%- elif type == 'integer' -%}
+        {%- set pattern = '[+-]?[0-9]{1,18}' -%}
+    {%- elif type.startswith('decimal(') -%}
+        {%- set precision, scale = type[8:-1].split(',') -%}
+        {%- set whole = precision | int - scale | int -%}
+        {%- set pattern = '[+-]?[0-9]{1,' ~ whole ~ '}([.][0-9]{1,' ~ scale | int ~ '})?' -%}
+    {%- elif type == 'timestamp' -%}
+        {%- set pattern = '(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]'
+            ~ '([.][0-9]{1,6})?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])?' -%}
+    {%- else -%}
+        {{ exceptions.raise_compiler_error("The contract has an unknown type: " ~ data_type) }}
+    {%- endif -%}
+    {%- set cast = iso_to_utc(value) if type == 'timestamp' else 'try_cast(' ~ value ~ ' as ' ~ type ~ ')' -%}
+    {{ return('case when ' ~ full_match(value, pattern) ~ ' then ' ~ cast ~ ' end') }}
+{% endmacro %}
+
+
+{#- An ISO 8601 date and time as a timestamp in UTC: its offset is honoured, without one it is UTC. -#}
+{% macro iso_to_utc(value) %}
+    {{ return(adapter.dispatch('iso_to_utc')(value)) }}
+{% endmacro %}
+
+{% macro duckdb__iso_to_utc(value) %}
+    {#- A plain cast drops an offset, and is the cheaper one where there is none to honour. -#}
+    {%- set has_offset = "substr(" ~ value ~ ", -6, 1) in ('+', '-') and substr(" ~ value ~ ", -3, 1) = ':'" -%}
+    {{ return(
+        "case when " ~ has_offset ~ " then timezone('UTC', try_cast(" ~ value ~ " as timestamptz))"
+        ~ " else try_cast(" ~ value ~ " as timestamp) end"
+    ) }}
+{% endmacro %}
+
+{% macro snowflake__iso_to_utc(value) %}
+    {%- set zoned = "replace(case when regexp_like(" ~ value ~ ", '.*[+-][0-9]{2}:[0-9]{2}') then " ~ value
+        ~ " else replace(" ~ value ~ ", 'Z', '') || '+00:00' end, ' ', 'T')" -%}
+    {{ return(
+        "convert_timezone('UTC', coalesce(try_to_timestamp_tz(" ~ zoned ~ ", 'YYYY-MM-DDTHH24:MI:SSTZH:TZM'), "
+        ~ "try_to_timestamp_tz(" ~ zoned ~ ", 'YYYY-MM-DDTHH24:MI:SS.FFTZH:TZM')))::timestamp_ntz"
+    ) }}
+{% endmacro %}

@@ -1,0 +1,4 @@
+{{ config(materialized='load_files', feed='sales', full_refresh=false) }}
+
+-- depends_on: {{ source('landing', 'landed_files') }}, {{ source('landing', 'refused_files') }}
+-- The files of raw/sales/<date>/: the materialization reads them, no query does.

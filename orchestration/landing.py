@@ -1,0 +1,467 @@
+"""What no SQL can do for a landing zone: list it, hash a file, and take it whole or refuse it.
+
+A dbt-duckdb plugin. The `load_files` materialization calls it (`macros/load_files.sql`); on Snowflake,
+COPY INTO does the same work.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import hashlib
+import io
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import duckdb
+from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt.adapters.duckdb.utils import TargetConfig
+from dbt.adapters.events.logging import AdapterLogger
+from dbt_common.exceptions import DbtRuntimeError
+
+log = AdapterLogger("landing")
+
+BLOCK = 1 << 20
+# A first record longer than this is no header.
+HEADER_LIMIT = 1 << 16
+# One transaction takes this many files: a commit each would cost more than the loading of small ones.
+FILES_A_TRANSACTION = 200
+CSV_OPTIONS = "header = true, delim = ',', quote = '\"', escape = '\"', auto_detect = false"
+
+csv.field_size_limit(1 << 30)
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """A file in the landing zone.
+
+    `path` is relative to the landing root and is what the file is known by; `url` is what DuckDB reads;
+    `fingerprint` changes whenever the content may have changed, and is cheap to get.
+    """
+
+    path: str
+    url: str
+    file_date: date
+    fingerprint: str
+
+
+@dataclass
+class Inspection:
+    """What one pass over the bytes of a file tells. `problem` is None for a file that may be loaded."""
+
+    content_hash: str = ""
+    columns: list[str] = field(default_factory=list)
+    problem: str | None = None
+    record: int | None = None
+
+
+class FolderZone:
+    """A landing zone in a local folder."""
+
+    def __init__(self, root: str):
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise DbtRuntimeError(
+                f"The landing root {root} is not a folder. Set LANDING_ROOT to a folder or to s3://bucket; "
+                "`make setup` makes the demo's."
+            )
+
+    def entries(self, prefix: str) -> Iterator[tuple[str, str, str]]:
+        """Yields (path, url, fingerprint) of every file below a prefix."""
+        for folder, _, names in os.walk(self.root / prefix):
+            for name in names:
+                full = Path(folder, name)
+                yield full.relative_to(self.root).as_posix(), str(full), self._fingerprint(full)
+
+    def open(self, file: LandedFile) -> BinaryIO:
+        return Path(file.url).open("rb")
+
+    def unchanged(self, file: LandedFile) -> bool:
+        """Whether the file is still the one that was listed."""
+        return self._fingerprint(Path(file.url)) == file.fingerprint
+
+    @staticmethod
+    def _fingerprint(path: Path) -> str:
+        # The change time tells a rewrite that keeps size and modification time.
+        stat = path.stat()
+        return f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}"
+
+
+class S3Zone:
+    """A landing zone in a bucket, with boto3's own credentials and settings."""
+
+    def __init__(self, root: str, connection: duckdb.DuckDBPyConnection):
+        import boto3
+
+        self.bucket, _, self.base = root.removeprefix("s3://").rstrip("/").partition("/")
+        session = boto3.Session()
+        self.client = session.client("s3")
+        self._let_duckdb_read(session, connection)
+
+    def entries(self, prefix: str) -> Iterator[tuple[str, str, str]]:
+        """Yields (path, url, fingerprint) of every object below a prefix."""
+        base = f"{self.base}/" if self.base else ""
+        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=base + prefix):
+            for item in page.get("Contents", []):
+                yield (
+                    item["Key"].removeprefix(base),
+                    f"s3://{self.bucket}/{item['Key']}",
+                    f"{item['Size']}-{item['ETag']}-{item['LastModified'].isoformat()}",
+                )
+
+    def open(self, file: LandedFile) -> BinaryIO:
+        return self.client.get_object(Bucket=self.bucket, Key=self._key(file))["Body"]
+
+    def unchanged(self, file: LandedFile) -> bool:
+        """Whether the object is still the one that was listed."""
+        head = self.client.head_object(Bucket=self.bucket, Key=self._key(file))
+        return f"{head['ContentLength']}-{head['ETag']}-{head['LastModified'].isoformat()}" == file.fingerprint
+
+    def _key(self, file: LandedFile) -> str:
+        return file.url.removeprefix(f"s3://{self.bucket}/")
+
+    def _let_duckdb_read(self, session, connection: duckdb.DuckDBPyConnection) -> None:
+        import duckdb_extensions
+
+        credentials = session.get_credentials()
+        if credentials is None:
+            raise DbtRuntimeError(
+                f"No AWS credentials for s3://{self.bucket}. In Airflow they come from the connection aws_default, "
+                "elsewhere from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a profile."
+            )
+        frozen = credentials.get_frozen_credentials()
+        scheme, _, host = self.client.meta.endpoint_url.partition("://")
+        settings = {
+            "key_id": frozen.access_key,
+            "secret": frozen.secret_key,
+            "session_token": frozen.token or "",
+            "region": self.client.meta.region_name,
+        }
+        if ".amazonaws.com" not in host:
+            settings |= {"endpoint": host, "url_style": "path", "use_ssl": str(scheme == "https").lower()}
+        duckdb_extensions.import_extension("httpfs")
+        connection.execute("load httpfs")
+        body = ", ".join(f"{key} {literal(value)}" for key, value in settings.items())
+        connection.execute(f"create or replace secret landing_zone (type s3, {body})")
+
+
+Zone = FolderZone | S3Zone
+
+
+def literal(text: str) -> str:
+    """A SQL string literal of any text."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """A quoted SQL identifier of any text."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def landed_files(zone: Zone, feed: str, run_date: date | None) -> tuple[list[LandedFile], list[str]]:
+    """Lists the files of a feed, of one day or of all, in the order of their paths.
+
+    Returns the `.csv` and `.csv.gz` files that stand directly in `raw/<feed>/<date>/`, and the paths of
+    anything else there.
+    """
+    base = f"raw/{feed}/"
+    found, others = [], []
+    for path, url, fingerprint in zone.entries(f"{base}{run_date}/" if run_date else base):
+        day, _, name = path.removeprefix(base).partition("/")
+        try:
+            file_date = date.fromisoformat(day) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", day) else None
+        except ValueError:
+            file_date = None
+        if file_date and "/" not in name and name.endswith((".csv", ".csv.gz")):
+            found.append(LandedFile(path, url, file_date, fingerprint))
+        elif not path.endswith("/"):
+            others.append(path)
+    return sorted(found, key=lambda file: file.path), sorted(others)
+
+
+class _HashedReader(io.RawIOBase):
+    """A stream that keeps the SHA-256 of what was read through it."""
+
+    def __init__(self, stream: BinaryIO):
+        self.stream, self.digest = stream, hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        block = self.stream.read(len(buffer))
+        self.digest.update(block)
+        buffer[: len(block)] = block
+        return len(block)
+
+
+def inspect(open_file: Callable[[], BinaryIO], zipped: bool, wanted: Sequence[str]) -> Inspection:
+    """Reads a file once and tells its hash, its columns and what, if anything, is wrong with its bytes.
+
+    DuckDB drops the rest of a file after an unclosed quote in some plans without an error, reads NUL bytes,
+    takes an empty file for no rows, and checks the UTF-8 only of the columns that are asked for: those are
+    found here. `wanted` are the contract's columns.
+    """
+    result = Inspection()
+    with open_file() as stream:
+        reader = _HashedReader(stream)
+        raw = io.BufferedReader(reader, BLOCK)
+        result.problem, result.record, head = _scan(raw, zipped, open_file)
+        while raw.read(BLOCK):
+            pass
+        result.content_hash = reader.digest.hexdigest()
+    if result.problem is None:
+        result.columns, result.problem = _header(head, wanted)
+        result.record = 1 if result.problem else None
+    return result
+
+
+def _scan(raw: BinaryIO, zipped: bool, open_file: Callable[[], BinaryIO]) -> tuple[str | None, int | None, bytes]:
+    head, size, quotes = b"", 0, 0
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        content = gzip.GzipFile(fileobj=raw) if zipped else raw
+        while block := content.read(BLOCK):
+            if (nul := block.find(b"\0")) >= 0:
+                return "a NUL byte", _record_at(open_file, zipped, size + nul), head
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError as error:
+                pending = len(error.object) - len(block)
+                at = size - pending + error.start
+                return f"not UTF-8: byte 0x{error.object[error.start]:02x}", _record_at(open_file, zipped, at), head
+            if len(head) < HEADER_LIMIT:
+                head += block[:HEADER_LIMIT]
+            size += len(block)
+            quotes += block.count(b'"')
+        try:
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "not UTF-8: the last character is cut off", _record_at(open_file, zipped, size - 1), head
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        return f"broken gzip: {error}", None, head
+    if not size:
+        return "0 bytes: not even a header", None, head
+    if quotes % 2:
+        return "an unclosed quote", _first_odd_record(open_file, zipped), head
+    return None, None, head
+
+
+def _text(open_file: Callable[[], BinaryIO], zipped: bool) -> io.TextIOWrapper:
+    stream = open_file()
+    if zipped:
+        stream = gzip.GzipFile(fileobj=stream)
+    elif not isinstance(stream, io.IOBase):
+        stream = io.BytesIO(stream.read())
+    # Latin-1 reads every byte, so that records can be counted in a file that is not UTF-8.
+    return io.TextIOWrapper(stream, encoding="latin-1", newline="")
+
+
+def _record_at(open_file: Callable[[], BinaryIO], zipped: bool, offset: int) -> int:
+    """The number of the record that holds a byte; the header is record 1, blank lines do not count."""
+    with _text(open_file, zipped) as text:
+        start = text.read(offset).replace("\0", "x") + "x"
+    return sum(1 for row in csv.reader(io.StringIO(start, newline="")) if row)
+
+
+def _first_odd_record(open_file: Callable[[], BinaryIO], zipped: bool) -> int:
+    """The number of the first record with an odd number of quotes."""
+    quotes = 0
+
+    def lines(text: Iterable[str]) -> Iterator[str]:
+        nonlocal quotes
+        for line in text:
+            quotes += line.count('"')
+            yield line
+
+    number = 0
+    with _text(open_file, zipped) as text:
+        for row in csv.reader(lines(text)):
+            number += bool(row)
+            if quotes % 2:
+                break
+    return number
+
+
+def _header(head: bytes, wanted: Sequence[str]) -> tuple[list[str], str | None]:
+    text = head.decode("utf-8-sig", errors="ignore")
+    columns = next(csv.reader(io.StringIO(text, newline="")), [])
+    lower = [name.lower() for name in columns]
+    missing = [name for name in wanted if name not in columns]
+    repeated = sorted({name for name in columns if lower.count(name.lower()) > 1})
+    unknown = [name for name in columns if name not in wanted]
+    if not columns:
+        return columns, "the first line is blank: a header is expected"
+    if repeated:
+        return columns, f"column {_names(repeated)} stands more than once in the header"
+    if missing:
+        instead = f" and has {_names(unknown)}, which the contract does not know" if unknown else ""
+        return columns, f"the header lacks {_names(missing)}{instead}"
+    return columns, None
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(name[:80] for name in islice(names, 20))
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The relations that a load writes, rendered, and the contract's columns in the order of the raw table."""
+
+    raw: str
+    landed: str
+    refused: str
+    columns: Sequence[str]
+
+
+class Loader:
+    """Takes the new and the restated files of a landing zone into the raw table, each whole or not at all."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, zone: Zone, tables: Tables):
+        self.cursor, self.zone, self.tables = cursor, zone, tables
+
+    def load(self, feed: str, run_date: date | None) -> None:
+        """Loads what is new or restated, of one day or of all days."""
+        files, others = landed_files(self.zone, feed, run_date)
+        for path in others:
+            log.warning(f"Left alone: {path} is not a .csv or .csv.gz file in raw/{feed}/<date>/.")
+        self._forget_vanished(feed, run_date, {file.path for file in files})
+        news = self._new_or_restated(files)
+        if not news:
+            log.info(f"Nothing to do: none of the {len(files)} file(s) in raw/{feed}/ is new or restated.")
+        for start in range(0, len(news), FILES_A_TRANSACTION):
+            self._take(news[start : start + FILES_A_TRANSACTION], start, len(news))
+
+    def _forget_vanished(self, feed: str, run_date: date | None, listed: set[str]) -> None:
+        prefix = f"raw/{feed}/{run_date}/" if run_date else f"raw/{feed}/"
+        query = f"select source_file from {self.tables.refused} where starts_with(source_file, ?)"
+        for (path,) in self.cursor.execute(query, [prefix]).fetchall():
+            if path not in listed:
+                self.cursor.execute(f"delete from {self.tables.refused} where source_file = ?", [path])
+
+    def _new_or_restated(self, files: list[LandedFile]) -> list[tuple[LandedFile, Inspection]]:
+        newest = self._known(f"{self.tables.landed} qualify landing_id = max(landing_id) over (partition by source_file)")
+        refused = self._known(self.tables.refused)
+        news = []
+        for file in files:
+            # While a refusal stands, the file was restated badly: the landed content is no longer its newest.
+            table, known = (self.tables.refused, refused) if file.path in refused else (self.tables.landed, newest)
+            known_hash, fingerprint = known.get(file.path, (None, None))
+            if fingerprint == file.fingerprint:
+                continue
+            seen = inspect(lambda file=file: self.zone.open(file), file.path.endswith(".gz"), self.tables.columns)
+            if seen.content_hash == known_hash:
+                self.cursor.execute(
+                    f"update {table} set fingerprint = ? where source_file = ? and content_hash = ?",
+                    [file.fingerprint, file.path, known_hash],
+                )
+            else:
+                news.append((file, seen))
+        return news
+
+    def _known(self, source: str) -> dict[str, tuple[str, str]]:
+        rows = self.cursor.execute(f"select source_file, content_hash, fingerprint from {source}").fetchall()
+        return {path: (content_hash, fingerprint) for path, content_hash, fingerprint in rows}
+
+    def _take(self, files: list[tuple[LandedFile, Inspection]], done: int, total: int) -> None:
+        """Takes some files in one transaction; if one of them turns out to be malformed, each in its own."""
+        self.cursor.execute("begin")
+        try:
+            lines = [self._record(file, seen) for file, seen in files]
+            self.cursor.execute("commit")
+        except BaseException as error:
+            self.cursor.execute("rollback")
+            if not isinstance(error, duckdb.InvalidInputException):
+                raise
+            if len(files) > 1:
+                for number, one in enumerate(files):
+                    self._take([one], done + number, total)
+                return
+            (file, seen) = files[0]
+            seen.problem, seen.record = _csv_error(error)
+            self._take([(file, seen)], done, total)
+            return
+        for number, (level, line) in enumerate(lines, start=done + 1):
+            getattr(log, level)(f"[{number}/{total}] {line}")
+
+    def _record(self, file: LandedFile, seen: Inspection) -> tuple[str, str]:
+        if seen.problem is None:
+            received, landing_id = self._insert(file, seen)
+            if not self.zone.unchanged(file):
+                seen.problem = "it changed while it was read; the next run reads it again"
+                self.cursor.execute(f"delete from {self.tables.raw} where landing_id = ?", [landing_id])
+        self.cursor.execute(f"delete from {self.tables.refused} where source_file = ?", [file.path])
+        if seen.problem:
+            self._register(self.tables.refused, file, seen, source_record=seen.record, reason=seen.problem)
+            where = f", record {seen.record}" if seen.record else ""
+            return "warning", f"REFUSED {file.path}{where}: {seen.problem}"
+        extra = [name for name in seen.columns if name not in self.tables.columns]
+        facts = {"landing_id": landing_id, "received": received, "extra_columns": ", ".join(extra) or None}
+        self._register(self.tables.landed, file, seen, is_typed=False, **facts)
+        if extra:
+            return "warning", f"{file.path}: {received} records; ignored the extra column(s) {_names(extra)}"
+        return "info", f"{file.path}: {received} records"
+
+    def _register(self, table: str, file: LandedFile, seen: Inspection, **facts: object) -> None:
+        facts |= {"source_file": file.path, "content_hash": seen.content_hash}
+        facts |= {"file_date": file.file_date, "fingerprint": file.fingerprint}
+        places = ", ".join("?" for _ in facts)
+        self.cursor.execute(f"insert into {table} ({', '.join(facts)}) values ({places})", list(facts.values()))
+
+    def _insert(self, file: LandedFile, seen: Inspection) -> tuple[int, int]:
+        """Appends the records of a file; returns their number and the id under which they landed."""
+        last = f"select coalesce(max(landing_id), 0) from {self.tables.landed}"
+        landing_id = self.cursor.execute(last).fetchone()[0] + 1
+        # Columns are declared in the file's own order; those that the contract lacks get names of ours.
+        names = [name if name in self.tables.columns else f"extra {place}" for place, name in enumerate(seen.columns)]
+        declared = ", ".join(f"{literal(name)}: 'varchar'" for name in names)
+        wanted = ", ".join(identifier(name) for name in self.tables.columns)
+        received = self.cursor.execute(
+            f"insert into {self.tables.raw} "
+            f"({wanted}, source_file, content_hash, source_record, file_date, landing_id) "
+            f"select {wanted}, $1, $2, row_number() over () + 1, $3::date, $4::bigint "
+            f"from read_csv({literal(file.url)}, {CSV_OPTIONS}, columns = {{{declared}}})",
+            [file.path, seen.content_hash, file.file_date, landing_id],
+        ).fetchone()[0]
+        return received, landing_id
+
+
+def _csv_error(error: duckdb.Error) -> tuple[str, int | None]:
+    """DuckDB's message about a malformed file as (reason, record number)."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    found = re.search(r"on Line: (\d+)", lines[0])
+    if not found:
+        return lines[0].removeprefix("Invalid Input Error: "), None
+    return next((line for line in lines[1:] if not line.startswith("Original Line")), lines[0]), int(found[1])
+
+
+class Plugin(BasePlugin):
+    """dbt-duckdb's way to hand work to Python: `adapter.store_relation('landing', ...)`."""
+
+    def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
+        self.connection = conn
+
+    def store(self, target_config: TargetConfig) -> None:
+        """Loads a feed. `config` holds `feed`, `run_date` (ISO date or none), `landed` and `refused` (relations)."""
+        options, root = target_config.config, target_config.location.path
+        day = options["run_date"]
+        cursor = self.connection.cursor()
+        try:
+            zone = S3Zone(root, cursor) if root.startswith("s3://") else FolderZone(root)
+            tables = Tables(
+                raw=target_config.relation.render(),
+                landed=options["landed"].render(),
+                refused=options["refused"].render(),
+                columns=[column.name for column in target_config.column_list],
+            )
+            Loader(cursor, zone, tables).load(options["feed"], date.fromisoformat(day) if day else None)
+        finally:
+            cursor.close()

@@ -1,0 +1,1 @@
+"""Local stand-ins of what production has as services; nothing in production imports them."""

@@ -1,0 +1,167 @@
+"""A small client of Airflow's REST API."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from orchestration.local.errors import LocalError
+
+FINISHED = {"success", "failed"}
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """One task of a run, as it is now."""
+
+    task: str
+    state: str | None
+    tries: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run ended."""
+
+    run_id: str
+    state: str
+    seconds: float
+    tasks: list[TaskState]
+
+
+class Airflow:
+    """Talks to an Airflow without passwords; `check` raises if its processes are gone."""
+
+    def __init__(self, url: str, check: Callable[[], object] = lambda: None) -> None:
+        self.url = url
+        self.check = check
+        self.started = datetime.now(UTC)
+        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+
+    def __enter__(self) -> "Airflow":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def call(self, method: str, path: str, **parameters: Any) -> Any:
+        """Call `/api/v2/<path>`; return the answer's JSON."""
+        if "Authorization" not in self._http.headers:
+            token = self._http.get("/auth/token").raise_for_status().json()["access_token"]
+            self._http.headers["Authorization"] = f"Bearer {token}"
+        answer = self._http.request(method, f"/api/v2/{path}", **parameters)
+        if answer.status_code == 401:  # the token is a day old
+            del self._http.headers["Authorization"]
+            return self.call(method, path, **parameters)
+        return answer.raise_for_status().json() if answer.content else None
+
+    def _until(self, what: str, seconds: float, ready: Callable[[], Any]) -> Any:
+        """Ask again until there is an answer; the error says what was awaited."""
+        deadline = time.monotonic() + seconds
+        while True:
+            self.check()
+            try:
+                if answer := ready():
+                    return answer
+            except httpx.HTTPError as problem:
+                if isinstance(problem, httpx.HTTPStatusError) and problem.response.status_code not in (404, 503):
+                    raise
+            if time.monotonic() > deadline:
+                raise LocalError(f"{what} within {seconds:.0f} seconds; the logs of Airflow are in .local/logs.")
+            time.sleep(POLL_SECONDS)
+
+    def wait_healthy(self, seconds: float) -> None:
+        """Wait until all four components have reported since this client was made."""
+
+        def healthy() -> bool:
+            health = self._http.get("/api/v2/monitor/health").raise_for_status().json()
+            for component in ("scheduler", "dag_processor", "triggerer"):
+                status = health[component]
+                heartbeat = status.get(f"latest_{component}_heartbeat")
+                if status["status"] != "healthy" or datetime.fromisoformat(heartbeat) < self.started:
+                    return False
+            return health["metadatabase"]["status"] == "healthy"
+
+        self._until("Airflow did not get ready", seconds, healthy)
+
+    def set_pool(self, name: str, slots: int, description: str) -> None:
+        """Make a pool, or set its size."""
+        pool = {"name": name, "slots": slots, "description": description}
+        try:
+            self.call("POST", "pools", json=pool)
+        except httpx.HTTPStatusError as problem:
+            if problem.response.status_code != 409:
+                raise
+            same = {"pool": name, "slots": slots, "description": description, "include_deferred": False}
+            self.call("PATCH", f"pools/{name}", json=same)
+
+    def wait_for_dag(self, dag_id: str, seconds: float = 60) -> None:
+        """Wait until the DAG's file has been read since this Airflow was started."""
+
+        def parsed() -> bool:
+            if errors := self.call("GET", "importErrors")["import_errors"]:
+                reason = errors[0]["stack_trace"].strip().splitlines()[-1]
+                raise LocalError(f"Airflow cannot read {errors[0]['filename']}: {reason}")
+            dag = self.call("GET", f"dags/{dag_id}")
+            return bool(dag["last_parsed_time"]) and datetime.fromisoformat(dag["last_parsed_time"]) > self.started
+
+        self._until(f"Airflow did not find the DAG {dag_id}", seconds, parsed)
+
+    def unpause(self, dag_id: str) -> None:
+        """Let the DAG run."""
+        self.call("PATCH", f"dags/{dag_id}", json={"is_paused": False})
+
+    def start(self, dag_id: str, day: str) -> str:
+        """Start the run of a day (`ds`), or start it over if the day has one; return its id."""
+        if run := self._run_of(dag_id, day):
+            run_id = run["dag_run_id"]
+            clear = {"dry_run": False, "run_on_latest_version": True}
+            self.call("POST", f"dags/{dag_id}/dagRuns/{run_id}/clear", json=clear)
+            return run_id
+        run = {"dag_run_id": f"manual__{day}", "logical_date": f"{day}T00:00:00Z"}
+        return self.call("POST", f"dags/{dag_id}/dagRuns", json=run)["dag_run_id"]
+
+    def _run_of(self, dag_id: str, day: str) -> dict | None:
+        start = datetime.fromisoformat(day).replace(tzinfo=UTC)
+        span = {"logical_date_gte": start.isoformat(), "logical_date_lt": (start + timedelta(days=1)).isoformat()}
+        runs = self.call("GET", f"dags/{dag_id}/dagRuns", params=span)["dag_runs"]
+        return runs[0] if runs else None
+
+    def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
+        """All tasks of a run, in the order in which they started."""
+        answer = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 100})
+        found = sorted(answer["task_instances"], key=lambda task: task["start_date"] or "later")
+        return [TaskState(task["task_id"], task["state"], task["try_number"], task["duration"]) for task in found]
+
+    def wait(
+        self, dag_id: str, run_id: str, on_change: Callable[[TaskState], None] = lambda _: None, seconds: float = 300
+    ) -> Run:
+        """Wait for a run to end, calling `on_change` for each task that has changed its state."""
+        begun = time.monotonic()
+        last: dict[str, tuple[str | None, int]] = {}
+
+        def ended() -> Run | None:
+            state = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
+            tasks = self.tasks(dag_id, run_id)
+            for task in tasks:
+                if last.get(task.task, (None, 0)) != (task.state, task.tries):
+                    last[task.task] = (task.state, task.tries)
+                    on_change(task)
+            return Run(run_id, state, time.monotonic() - begun, tasks) if state in FINISHED else None
+
+        return self._until(f"The run {run_id} of {dag_id} did not end", seconds, ended)
+
+    def log(self, dag_id: str, run_id: str, task: TaskState, lines: int = 10) -> str:
+        """The last lines of a task's log."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task}/logs/{max(task.tries, 1)}"
+        events = self.call("GET", path, headers={"Accept": "application/json"})["content"]
+        text = []
+        for event in events:
+            text.append(event["event"])
+            text += [f"{error['exc_type']}: {error['exc_value']}" for error in event.get("error_detail") or []]
+        return "\n".join("\n".join(text).splitlines()[-lines:])

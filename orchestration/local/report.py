@@ -1,0 +1,79 @@
+"""What the warehouse says after the runs, for a person."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+from rich.console import Console
+from rich.table import Table
+
+from orchestration.local.errors import LocalError
+
+RECEIVED = """
+select
+    ledger.source_file, ledger.received_rows, ledger.current_rows, ledger.superseded_rows, ledger.rejected_rows,
+    ledger.held_rows, verdicts.verdict, verdicts.failed_checks
+from prod.load_ledger as ledger
+left join staging.file_verdicts as verdicts
+    on verdicts.source_file = ledger.source_file and verdicts.content_hash = ledger.content_hash
+order by ledger.source_file, ledger.held_rows
+"""
+REJECTED = "select source_file, reject_reasons, count(*) from staging.rejected_sales group by all order by all"
+REFUSED = "select source_file, source_record, reason from staging.refused_files order by source_file"
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """The DuckDB file that `dbt build` and Airflow share; opened to read only, and never for long."""
+
+    path: Path
+
+    def query(self, sql: str, wait_seconds: float = 15) -> list[tuple]:
+        """Read; waits for a task that is just letting go of the file."""
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            try:
+                with duckdb.connect(str(self.path), read_only=True) as connection:
+                    return connection.execute(sql).fetchall()
+            except duckdb.IOException as problem:
+                if "lock" not in str(problem) or time.monotonic() > deadline:
+                    raise LocalError(
+                        f"{self.path.name} is open in another program; close that and run this again."
+                    ) from problem
+                time.sleep(0.2)
+
+    def production(self) -> dict[str, tuple]:
+        """A fingerprint of each table of production, which differs as soon as a row does."""
+        if not self.path.exists():
+            return {}
+        tables = self.query("select table_name from information_schema.tables where table_schema = 'prod' order by 1")
+        return {table: self.query(f'select count(*), sum(hash(t)) from prod."{table}" as t')[0] for (table,) in tables}
+
+
+def show_result(console: Console, warehouse: Warehouse) -> None:
+    """Print, for each file, where its rows are, and why some of them are not in production."""
+    table = Table(title="Where each row is now", title_justify="left", title_style="bold")
+    table.add_column("file")
+    for column in ("received", "current", "superseded", "rejected", "held"):
+        table.add_column(column, justify="right")
+    table.add_column("checks")
+    for file, *counts, verdict, failed in warehouse.query(RECEIVED):
+        table.add_row(file, *(f"{count:,}" for count in counts), failed if verdict == "held" else verdict)
+    for file, record, reason in warehouse.query(REFUSED):
+        where = "" if record is None else f" (record {record})"
+        table.add_row(file, *"-----", f"refused: {reason}{where}")
+    console.print()
+    console.print(table)
+
+    reasons: dict[str, Counter] = {}
+    for file, joined, count in warehouse.query(REJECTED):
+        for reason in joined.split("; "):
+            reasons.setdefault(file, Counter())[reason] += count
+    if reasons:
+        console.print("\nRejected rows, by reason (a row may have several); they are in staging.rejected_sales:")
+    for file, counter in reasons.items():
+        console.print(f"  {file}")
+        for reason, count in counter.most_common():
+            console.print(f"    {count:>5,}  {reason}")

@@ -1,0 +1,160 @@
+"""`make run`: the daily sales pipeline on demo data, by a real Airflow scheduler, from nothing to a printed result.
+
+Three good days, a restatement of the first, and a malformed day that must stop at the gate.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from orchestration.local import demo_data
+from orchestration.local.airflow_api import Run, TaskState
+from orchestration.local.errors import LocalError
+from orchestration.local.report import Warehouse, show_result
+from orchestration.local.services import PROJECT, Services, local_services
+from orchestration.local.sinks import Sink
+from orchestration.local.storage import write_whole
+from orchestration.local.terminal import command, console
+
+DAG_ID = "daily_sales_etl_v2"
+DEMO = PROJECT / "demo" / "landing"
+ALERT_SECONDS = 30
+
+NEXT = """
+Next:
+  .venv/bin/dbt build   the same load from the command line: it finds these files loaded
+  make audit            compute production again from the raw rows, and compare
+  make up               Airflow's own view of these runs, in the browser
+  make test             what is promised, tried
+"""
+
+
+def landing_key(day: str) -> str:
+    """Where the file of a day lands."""
+    return f"raw/sales/{day}/sales_export.csv"
+
+
+def warehouse_path() -> Path:
+    """The DuckDB file that `dbt build` writes too."""
+    return Path(os.environ.get("WAREHOUSE_PATH") or PROJECT / "warehouse.duckdb").resolve()
+
+
+def require_setup() -> None:
+    """Raise unless `make setup` has been here."""
+    wanted = [PROJECT / "profiles.yml", PROJECT / "target" / "manifest.json"]
+    wanted += [DEMO / landing_key(day) for day in demo_data.GOOD_DAYS]
+    for path in wanted:
+        if not path.exists():
+            raise LocalError(f"{path.relative_to(PROJECT)} is missing; type `make setup`, then run this again.")
+
+
+class Demo:
+    """The story that `make run` tells."""
+
+    def __init__(self, services: Services, warehouse: Warehouse, out: Console) -> None:
+        self.services = services
+        self.warehouse = warehouse
+        self.out = out
+
+    def land(self, day: str, content: bytes, what: str) -> bool:
+        """Land a day's file; False if it is there already."""
+        new = self.services.s3.land(landing_key(day), content)
+        self.out.print(f"{what}: {landing_key(day)}" + ("" if new else " (is there already)"))
+        return new
+
+    def run(self, day: str, expected: str) -> Run:
+        """Run the DAG for a day, with what its tasks do, and insist on how it ends."""
+        airflow = self.services.airflow
+        self.out.print(f"\nRun of {day}")
+
+        def show(task: TaskState) -> None:
+            if task.state in ("success", "failed", "up_for_retry", "upstream_failed", "skipped"):
+                took = f"{task.seconds:5.1f} s" if task.seconds is not None else ""
+                style = {"success": "green", "failed": "red", "up_for_retry": "yellow"}.get(task.state, "dim")
+                self.out.print(f"  {task.state:<16}{took:>8}  {task.task}", style=style)
+
+        run = airflow.wait(DAG_ID, airflow.start(DAG_ID, day), show)
+        self.out.print(f"  {run.state} after {run.seconds:.0f} s", style="green" if run.state == "success" else "red")
+        if run.state != expected:
+            for task in run.tasks:
+                if task.state == "failed":
+                    self.out.print(f"\nThe end of the log of {task.task}:\n{airflow.log(DAG_ID, run.run_id, task)}\n")
+            raise LocalError(
+                f"the run of {day} ended as {run.state}, not as {expected}; the reason is above, the whole of it in "
+                ".local/airflow/logs, and `make up` shows it in the browser."
+            )
+        return run
+
+    def good_days(self) -> None:
+        """Land and load the three days."""
+        self.out.print()
+        for day in demo_data.GOOD_DAYS:
+            self.land(day, (DEMO / landing_key(day)).read_bytes(), "Landed")
+        for day in demo_data.GOOD_DAYS:
+            self.run(day, "success")
+
+    def restatement(self) -> None:
+        """Land the first day once more, with other content, where `dbt build` will find it too."""
+        day, content = demo_data.GOOD_DAYS[0], demo_data.restated_first_day()
+        self.out.print()
+        if self.land(day, content, "Restated by its sender"):
+            self.run(day, "success")
+        write_whole(DEMO / landing_key(day), content)
+
+    def malformed_day(self) -> None:
+        """Land a file that must not get in; show the alert, and that production is as it was."""
+        day, before = demo_data.MALFORMED_DAY, self.warehouse.production()
+        chats, mails = len(self.services.chat.messages), len(self.services.mail.messages)
+        self.out.print()
+        self.land(day, demo_data.malformed_day(), "Malformed, so that its run must end red")
+        self.run(day, "failed")
+        self.out.print("\nThe alerts that came:")
+        for name, sink, seen in (("chat", self.services.chat, chats), ("mail", self.services.mail, mails)):
+            for message in self._arrived(sink, seen, name, day):
+                text = "\n".join(filter(None, (message.get("subject"), message.get("text") or str(message))))
+                self.out.print(f"  {name}: " + text.strip().replace("\n", "\n    "), style="yellow")
+        if self.warehouse.production() != before:
+            raise LocalError(
+                f"the malformed file of {day} has changed production, which must never be; `make audit` shows where."
+            )
+        self.out.print("Production is, row for row, as it was before that run.", style="green")
+
+    @staticmethod
+    def _arrived(sink: Sink, seen: int, name: str, day: str) -> list[dict]:
+        deadline = time.monotonic() + ALERT_SECONDS
+        while not (new := [message for message in sink.messages[seen:] if day in str(message)]):
+            if time.monotonic() > deadline:
+                raise LocalError(f"no {name} alert came for {day}; the logs are in .local/airflow/logs.")
+            time.sleep(0.2)
+        return new
+
+
+def main() -> int:
+    """Tell the whole story; 0 if all of it went as it must."""
+    require_setup()
+    out, begun = console(), time.monotonic()
+    warehouse = Warehouse(warehouse_path())
+    before = warehouse.production()
+    with local_services(warehouse=warehouse.path, say=out.print) as services:
+        out.print(f"Ready after {time.monotonic() - begun:.0f} s; Airflow is at {services.airflow.url} while this runs")
+        services.airflow.wait_for_dag(DAG_ID)
+        services.airflow.unpause(DAG_ID)
+        demo = Demo(services, warehouse, out)
+        demo.good_days()
+        demo.restatement()
+        demo.malformed_day()
+        chat, mail = len(services.chat.messages), len(services.mail.messages)
+    show_result(out, warehouse)
+    out.print(f"\nMessages sent: {chat} by chat (.local/chat.jsonl), {mail} by mail (.local/mail.jsonl)")
+    if warehouse.production() == before:
+        out.print("Nothing changed: all of these files had been loaded before.")
+    out.print(f"Done in {time.monotonic() - begun:.0f} s. Production is in {warehouse.path.name}: prod.daily_sales.")
+    out.print(NEXT)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command("make run", main))

@@ -1,0 +1,93 @@
+"""All local stand-ins together: S3, chat, mail, and Airflow on its database."""
+
+import fcntl
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestration.local.airflow_api import Airflow
+from orchestration.local.airflow_services import airflow, airflow_environment
+from orchestration.local.errors import LocalError
+from orchestration.local.postgres import postgres
+from orchestration.local.processes import free_port
+from orchestration.local.sinks import Sink, chat_sink, mail_sink
+from orchestration.local.storage import Storage, storage
+
+BUCKET = "company-data-lake"
+PROJECT = Path(__file__).resolve().parents[2]
+STATE = PROJECT / ".local"
+DAGS = PROJECT / "orchestration" / "dags"
+
+
+@dataclass(frozen=True)
+class Services:
+    """What runs, and the environment in which a command reaches it."""
+
+    s3: Storage
+    chat: Sink
+    mail: Sink
+    airflow: Airflow
+    env: dict[str, str]
+
+
+@contextmanager
+def sole_user(state: Path) -> Iterator[None]:
+    """Hold the folder of the local state, or say who does."""
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LocalError(
+                "Another `make run` or `make up` is at work in this folder; wait for it to end, or stop it with Ctrl-C."
+            ) from None
+        yield
+
+
+@contextmanager
+def local_services(
+    state: Path = STATE,
+    *,
+    warehouse: Path,
+    dags_folder: Path = DAGS,
+    schedules: bool = False,
+    settings: dict[str, str] | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[Services]:
+    """Run everything on loopback, with all state below `state`; gone when the block, or this process, ends.
+
+    Scheduled runs start only if `schedules`; `settings` are added to Airflow's environment.
+    """
+    state = state.resolve()
+    logs = state / "logs"
+    with ExitStack() as stack:
+        stack.enter_context(sole_user(state))
+        say("S3, chat, mail and Airflow's database: starting")
+        with ThreadPoolExecutor(1) as elsewhere:  # while PostgreSQL is being made
+            others = elsewhere.submit(_stand_ins, state, stack)
+            socket = stack.enter_context(postgres(state / "airflow" / "postgres", logs / "postgres.log"))
+            s3, chat, mail = others.result()
+        env = airflow_environment(
+            home=state / "airflow",
+            database=socket,
+            port=free_port(),
+            storage=s3,
+            chat=chat,
+            mail=mail,
+            warehouse=warehouse,
+            dags_folder=dags_folder,
+            schedules=schedules,
+        )
+        env |= settings or {}
+        client = stack.enter_context(airflow(env, logs, say))
+        yield Services(s3, chat, mail, client, env)
+
+
+def _stand_ins(state: Path, stack: ExitStack) -> tuple[Storage, Sink, Sink]:
+    return (
+        stack.enter_context(storage(BUCKET, state / "s3" / BUCKET)),
+        stack.enter_context(chat_sink(state / "chat.jsonl")),
+        stack.enter_context(mail_sink(state / "mail.jsonl")),
+    )

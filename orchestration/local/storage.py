@@ -1,0 +1,71 @@
+"""S3 on this machine: moto's server, and a folder that remembers what was landed."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+
+REGION = "us-east-1"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+
+
+class Storage:
+    """The landing bucket; what lands in it is also kept under `mirror`."""
+
+    def __init__(self, endpoint: str, bucket: str, mirror: Path) -> None:
+        self.endpoint = endpoint
+        self.bucket = bucket
+        self.mirror = mirror
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name=REGION,
+            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        )
+        self.client.create_bucket(Bucket=bucket)
+        for path in sorted(mirror.rglob("*")):
+            if path.is_file() and not path.name.endswith(".part"):
+                self.client.upload_file(str(path), bucket, path.relative_to(mirror).as_posix())
+
+    def landed(self, key: str) -> bytes | None:
+        """What has landed under `key`, or None."""
+        path = self.mirror / key
+        return path.read_bytes() if path.is_file() else None
+
+    def land(self, key: str, content: bytes | Path) -> bool:
+        """Land a file; False if the very same content is there already."""
+        content = content.read_bytes() if isinstance(content, Path) else content
+        if self.landed(key) == content:
+            return False
+        path = self.mirror / key
+        write_whole(path, content)
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=content)
+        return True
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there either whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    os.replace(part, path)
+
+
+@contextmanager
+def storage(bucket: str, mirror: Path) -> Iterator[Storage]:
+    """Serve S3 on a free port of loopback, with `bucket` filled from the folder `mirror`."""
+    from moto.server import ThreadedMotoServer  # takes a second, which other services use to start
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    mirror.mkdir(parents=True, exist_ok=True)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield Storage(f"http://{host}:{port}", bucket, mirror)
+    finally:
+        server.stop()

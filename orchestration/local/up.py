@@ -1,0 +1,38 @@
+"""`make up`: Airflow's UI and all local services, until interrupted."""
+
+import sys
+import time
+
+from orchestration.local.run import DEMO, require_setup, warehouse_path
+from orchestration.local.services import local_services
+from orchestration.local.terminal import command, console
+
+CHECK_SECONDS = 1
+
+
+def main() -> int:
+    """Serve until Ctrl-C."""
+    require_setup()
+    out = console()
+    try:
+        with local_services(warehouse=warehouse_path(), say=out.print) as services:
+            for path in sorted(DEMO.rglob("*.csv")):
+                services.s3.land(path.relative_to(DEMO).as_posix(), path)
+            out.print(
+                f"\nAirflow    {services.airflow.url}   (no password; schedules are off: trigger a run by hand)\n"
+                f"S3         {services.s3.endpoint}   bucket {services.s3.bucket}, kept in {services.s3.mirror}\n"
+                f"Chat       {services.chat.address}   kept in {services.chat.file}\n"
+                f"Mail       {services.mail.address}   kept in {services.mail.file}\n"
+                f"Warehouse  {services.env['WAREHOUSE_PATH']}\n\n"
+                "Ctrl-C ends all of it."
+            )
+            while True:
+                services.airflow.check()
+                time.sleep(CHECK_SECONDS)
+    except KeyboardInterrupt:
+        out.print("\nAll services have ended.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command("make up", main))

@@ -1,0 +1,63 @@
+"""Load what dbt tasks need once, in Airflow's scheduler, so that the tasks it forks need not.
+
+With the LocalExecutor a task is a fork of the scheduler. A dbt task spends most of its time not on its model
+but on imports and on caches that each new process builds again; a scheduler that has parsed the project once
+hands them all down, and a dbt task costs a third.
+
+To use it, put this into `$AIRFLOW_HOME/config/airflow_local_settings.py` (other executors: it does nothing useful
+there, leave it out):
+
+    from orchestration.warm_up import warm_up_scheduler
+
+    warm_up_scheduler()
+
+It opens no connection to the warehouse: DuckDB's threads do not survive a fork, and every task would hang. Whatever
+goes wrong in it is logged, and the scheduler starts all the same.
+"""
+
+import gc
+import logging
+import os
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def warm_up_scheduler() -> None:
+    """Warm up if this process is the scheduler; never raises."""
+    if sys.argv[1:2] != ["scheduler"]:
+        return
+    threads = threading.active_count()
+    try:
+        _warm_up()
+    except BaseException as problem:  # dbt may leave by SystemExit; only a slower start of tasks is at stake
+        if isinstance(problem, KeyboardInterrupt):
+            raise
+        log.warning("dbt was not loaded ahead of the tasks, which will each start slower: %r", problem)
+    if threading.active_count() > threads:
+        log.warning("Loading dbt has left threads behind, which forked tasks will not have: %s", threading.enumerate())
+
+
+def _warm_up() -> None:
+    import cosmos.operators.local  # noqa: F401
+    import openlineage.client.facet_v2  # noqa: F401
+    from cosmos import DbtTaskGroup  # noqa: F401
+    from dbt.adapters.factory import reset_adapters
+    from dbt.cli.main import dbtRunner
+
+    with tempfile.TemporaryDirectory() as target:
+        os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
+        result = dbtRunner().invoke(
+            ["parse", "--quiet", "--no-write-json", "--no-version-check"]
+            + ["--log-level-file", "none", "--no-use-colors", "--target-path", target]
+            + ["--project-dir", str(PROJECT), "--profiles-dir", os.environ.get("DBT_PROFILES_DIR", str(PROJECT))]
+        )
+    if result.exception:
+        raise result.exception
+    reset_adapters()
+    gc.collect()
