@@ -10,20 +10,11 @@
     `replaced`: the earlier contents of the arriving files that are in force now. -#}
 {% macro merge_plan() %}
     {%- set feed = config.require('feed') -%}
-    {%- set passed = passed_landings(ref(feed.verdicts)) -%}
     {%- if not is_incremental() -%}
-        {{ return({'arriving': landing_ids(passed), 'replaced': 'null'}) }}
+        {{ return({'arriving': landing_ids(passed_landings(ref(feed.verdicts))), 'replaced': 'null'}) }}
     {%- endif -%}
     {%- set ledger = ref('load_ledger') -%}
-    {%- set arriving -%}
-        select passed.landing_id, passed.source_file
-        from ({{ passed }}) as passed
-        left join {{ ledger }} as ledger
-            on passed.source_file = ledger.source_file
-            and passed.content_hash = ledger.content_hash
-            and ledger.verdict = 'passed'
-        where ledger.source_file is null and {{ of_run('passed.file_date') }}
-    {%- endset -%}
+    {%- set arriving = arriving_landings(ref(feed.verdicts), ledger) -%}
     {%- set replaced -%}
         select landed.landing_id
         from {{ source('landing', 'landed_files') }} as landed
@@ -34,6 +25,18 @@
         inner join ({{ arriving }}) as arriving on landed.source_file = arriving.source_file
     {%- endset -%}
     {{ return({'arriving': landing_ids(arriving), 'replaced': landing_ids(replaced)}) }}
+{% endmacro %}
+
+
+{#- The landings that passed and are not in the ledger yet, of this run. -#}
+{% macro arriving_landings(verdicts, ledger) %}
+select passed.*
+from ({{ passed_landings(verdicts) }}) as passed
+left join {{ ledger }} as ledger
+    on passed.source_file = ledger.source_file
+    and passed.content_hash = ledger.content_hash
+    and ledger.verdict = 'passed'
+where ledger.source_file is null and {{ of_run('passed.file_date') }}
 {% endmacro %}
 
 

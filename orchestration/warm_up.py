@@ -44,9 +44,12 @@ def warm_up_scheduler() -> None:
 
 
 def _warm_up() -> None:
-    import cosmos.operators.local  # noqa: F401
-    import openlineage.client.facet_v2  # noqa: F401
-    from cosmos import DbtTaskGroup  # noqa: F401
+    import airflow.providers.amazon.aws.hooks.s3
+    import cosmos.operators.local
+    import openlineage.client.facet_v2
+
+    import orchestration.alerts
+    import orchestration.project  # noqa: F401
     from dbt.adapters.factory import reset_adapters
     from dbt.cli.main import dbtRunner
 

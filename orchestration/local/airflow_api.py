@@ -85,6 +85,8 @@ class Airflow:
                 heartbeat = status.get(f"latest_{component}_heartbeat")
                 if status["status"] != "healthy" or datetime.fromisoformat(heartbeat) < self.started:
                     return False
+            # Its first answer takes seconds, for which a task would wait, give up, and try again.
+            self._http.get("/execution/health").raise_for_status()
             return health["metadatabase"]["status"] == "healthy"
 
         self._until("Airflow did not get ready", seconds, healthy)

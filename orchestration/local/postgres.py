@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -49,9 +50,36 @@ def _end_orphan(data: Path) -> None:
         pass
 
 
+@dataclass(frozen=True)
+class Postgres:
+    """A server, reached by the socket in the folder `socket`."""
+
+    server: Supervised
+    socket: Path
+
+    def wait(self) -> None:
+        """Wait until the server answers a query."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                connection = psycopg2.connect(host=str(self.socket), user="postgres", dbname="postgres")
+                try:
+                    connection.cursor().execute("select 1")
+                finally:
+                    connection.close()
+                return
+            except psycopg2.Error:
+                if not self.server.running or time.monotonic() > deadline:
+                    raise LocalError(
+                        f"Airflow's database did not start (its log is {self.server.log}); `make clean` removes it, "
+                        "then run this again."
+                    ) from None
+                time.sleep(0.1)
+
+
 @contextmanager
-def postgres(data: Path, log: Path) -> Iterator[Path]:
-    """Run PostgreSQL on the folder `data`; yield the folder of its socket."""
+def postgres(data: Path, log: Path) -> Iterator[Postgres]:
+    """Run PostgreSQL on the folder `data`; it is still starting, so `wait` before use."""
     if not (data / "PG_VERSION").exists():
         _initialise(data)
     _end_orphan(data)
@@ -70,8 +98,7 @@ def postgres(data: Path, log: Path) -> Iterator[Path]:
         stop_signal=signal.SIGINT,  # PostgreSQL's fast shutdown
     )
     try:
-        _wait(server, socket)
-        yield socket
+        yield Postgres(server, socket)
     finally:
         server.stop()
         if socket != data:
@@ -86,23 +113,3 @@ def _socket_folder(data: Path, user: str | None) -> Path:
     if user:  # PostgreSQL refuses to run as root, so the wheel makes a user for it
         shutil.chown(folder, user)
     return folder
-
-
-def _wait(server: Supervised, socket: Path) -> None:
-    """Wait until the server answers a query."""
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            connection = psycopg2.connect(host=str(socket), user="postgres", dbname="postgres")
-            try:
-                connection.cursor().execute("select 1")
-            finally:
-                connection.close()
-            return
-        except psycopg2.Error:
-            if not server.running or time.monotonic() > deadline:
-                raise LocalError(
-                    f"Airflow's database did not start (its log is {server.log}); `make clean` removes it, "
-                    "then run this again."
-                ) from None
-            time.sleep(0.1)

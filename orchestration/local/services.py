@@ -2,7 +2,6 @@
 
 import fcntl
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,13 +64,14 @@ def local_services(
     with ExitStack() as stack:
         stack.enter_context(sole_user(state))
         say("S3, chat, mail and Airflow's database: starting")
-        with ThreadPoolExecutor(1) as elsewhere:  # while PostgreSQL is being made
-            others = elsewhere.submit(_stand_ins, state, stack)
-            socket = stack.enter_context(postgres(state / "airflow" / "postgres", logs / "postgres.log"))
-            s3, chat, mail = others.result()
+        database = stack.enter_context(postgres(state / "airflow" / "postgres", logs / "postgres.log"))
+        s3 = stack.enter_context(storage(BUCKET, state / "s3" / BUCKET))
+        chat = stack.enter_context(chat_sink(state / "chat.jsonl"))
+        mail = stack.enter_context(mail_sink(state / "mail.jsonl"))
+        database.wait()
         env = airflow_environment(
             home=state / "airflow",
-            database=socket,
+            database=database.socket,
             port=free_port(),
             storage=s3,
             chat=chat,
@@ -83,11 +83,3 @@ def local_services(
         env |= settings or {}
         client = stack.enter_context(airflow(env, logs, say))
         yield Services(s3, chat, mail, client, env)
-
-
-def _stand_ins(state: Path, stack: ExitStack) -> tuple[Storage, Sink, Sink]:
-    return (
-        stack.enter_context(storage(BUCKET, state / "s3" / BUCKET)),
-        stack.enter_context(chat_sink(state / "chat.jsonl")),
-        stack.enter_context(mail_sink(state / "mail.jsonl")),
-    )

@@ -80,7 +80,7 @@ def mail_sink(file: Path) -> Iterator[Sink]:
                     "from": envelope.mail_from,
                     "to": list(envelope.rcpt_tos),
                     "subject": str(mail["subject"] or ""),
-                    "text": body.get_content() if body else "",
+                    "text": body.get_content().replace("\r\n", "\n") if body else "",
                 }
             )
             return "250 Message accepted for delivery"

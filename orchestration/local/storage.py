@@ -58,7 +58,7 @@ def write_whole(path: Path, content: bytes) -> None:
 @contextmanager
 def storage(bucket: str, mirror: Path) -> Iterator[Storage]:
     """Serve S3 on a free port of loopback, with `bucket` filled from the folder `mirror`."""
-    from moto.server import ThreadedMotoServer  # takes a second, which other services use to start
+    from moto.server import ThreadedMotoServer  # takes a second, in which the database starts
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     mirror.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import psutil
 
-GRACE_SECONDS = 8
+GRACE_SECONDS = 5
 
 
 def _family(pid: int) -> list[psutil.Process]:

@@ -1,5 +1,6 @@
 """How the local commands talk, and how they end."""
 
+import os
 import signal
 import sys
 import traceback
@@ -9,6 +10,8 @@ from rich.console import Console
 
 from orchestration.local.errors import LocalError
 from orchestration.local.services import STATE
+
+STOP_SECONDS = 15
 
 
 def console() -> Console:
@@ -24,19 +27,24 @@ def console() -> Console:
 
 def command(name: str, work: Callable[[], int]) -> int:
     """Run a command to its exit code: problems in one sentence, Ctrl-C and SIGTERM without a traceback."""
+    received: list[int] = []
 
-    def terminated(*_: object) -> None:
-        raise SystemExit(143)
+    def interrupted(number: int, _: object) -> None:
+        received.append(number)
+        if len(received) > 1:  # asked again, or not done in time: the supervisors end what is left
+            os._exit(128 + received[0])
+        signal.setitimer(signal.ITIMER_REAL, STOP_SECONDS)
+        raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, terminated)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, interrupted)
     try:
         return work()
     except KeyboardInterrupt:
         print(f"\n{name}: stopped; nothing is left running.", file=sys.stderr)
-        return 130
+        return 128 + (received or [signal.SIGINT])[0]
     except LocalError as problem:
         print(f"\n{name}: {problem}", file=sys.stderr)
-        return 1
     except Exception as problem:
         details = STATE / "logs" / "error.log"
         details.parent.mkdir(parents=True, exist_ok=True)
@@ -46,4 +54,4 @@ def command(name: str, work: Callable[[], int]) -> int:
             f"back, `make clean` first. The details are in {details}.",
             file=sys.stderr,
         )
-        return 1
+    return 1

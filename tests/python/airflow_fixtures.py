@@ -1,7 +1,6 @@
 """A real Airflow for tests: scheduler, S3, chat and mail, with a folder and a warehouse of its own.
 
-Use it with `from tests.python.airflow_fixtures import airflow_session  # noqa: F401`, or with
-`pytest_plugins = ["tests.python.airflow_fixtures"]` in the top conftest.py. It takes about 30 seconds to start.
+Use it with `from airflow_fixtures import airflow_session  # noqa: F401`. It takes about 30 seconds to start.
 """
 
 from collections.abc import Iterator

@@ -23,14 +23,13 @@ from orchestration.local.sinks import chat_sink, mail_sink
 from orchestration.local.storage import storage
 
 # Starts what processes there are, a command with a child in a session of its own among them; tells what runs,
-# and then ends in the way that it is told.
+# and then ends in the way that it is told. (S3 is a thread of the owner like chat and mail, and slow to load.)
 OWNER = """
 import json, sys, time
 from pathlib import Path
 from orchestration.local.postgres import postgres
 from orchestration.local.processes import Supervised
 from orchestration.local.sinks import chat_sink, mail_sink
-from orchestration.local.storage import storage
 from orchestration.local.terminal import command
 
 state = Path(sys.argv[1])
@@ -38,13 +37,14 @@ TREE = "import subprocess, time; subprocess.Popen(['sleep', '300'], start_new_se
 
 def work():
     with (
-        postgres(state / "postgres", state / "postgres.log"),
-        storage("lake", state / "s3") as s3, chat_sink(state / "chat") as chat, mail_sink(state / "mail") as mail,
+        postgres(state / "postgres", state / "postgres.log") as database,
+        chat_sink(state / "chat") as chat, mail_sink(state / "mail") as mail,
     ):
+        database.wait()
         tree = Supervised("tree", [sys.executable, "-c", TREE], log=state / "tree.log")
         try:
             time.sleep(0.5)
-            print(json.dumps([s3.endpoint, chat.address, mail.address]), flush=True)
+            print(json.dumps([chat.address, mail.address]), flush=True)
             if sys.stdin.readline() == "exception\\n":
                 raise RuntimeError("as told")
         finally:
@@ -135,11 +135,13 @@ def test_mail_is_kept(tmp_path):
 
 def test_postgres_answers_after_a_crash_of_the_server(state):
     """A server killed with -9 in an earlier session is recovered, and only a socket leads to it."""
-    with postgres(state / "postgres", state / "postgres.log") as folder:
+    with postgres(state / "postgres", state / "postgres.log") as database:
+        database.wait()
         postmaster = int((state / "postgres" / "postmaster.pid").read_text().split()[0])
         os.kill(postmaster, signal.SIGKILL)
-    with postgres(state / "postgres", state / "postgres.log") as folder:
-        connection = psycopg2.connect(host=str(folder), user="postgres", dbname="postgres")
+    with postgres(state / "postgres", state / "postgres.log") as database:
+        database.wait()
+        connection = psycopg2.connect(host=str(database.socket), user="postgres", dbname="postgres")
         cursor = connection.cursor()
         cursor.execute("show listen_addresses")
         assert cursor.fetchone() == ("",)

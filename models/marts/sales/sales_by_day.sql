@@ -11,7 +11,8 @@ with sales as (
         store_id,
         currency,
         quantity,
-        quantity * unit_price as amount,
+        -- The product of the widest values needs more digits than either type has.
+        cast(quantity as decimal(18, 0)) * unit_price as amount,
         discount_amount
     from {{ ref('daily_sales') }}
     {% if is_incremental() -%}

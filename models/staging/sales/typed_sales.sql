@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    post_hook='{{ mark_typed() }}'
+    post_hook="{{ mark_typed() if not var('audit', false) }}"
 ) }}
 
 -- depends_on: {{ ref('raw_sales') }}, {{ ref('currencies') }}, {{ source('landing', 'landed_files') }}

@@ -1,0 +1,89 @@
+# `make setup` once, then `make run`; `make` alone lists everything.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+
+.PHONY: help
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: .venv/.ready profiles.yml demo/landing target/manifest.json ## Make .venv, profiles.yml, the demo data and dbt's manifest; again whenever a model is added
+
+.venv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { echo "Python 3.11 is needed; found $$($(PYTHON) --version 2>&1). Set PYTHON=/path/to/python3.11."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# Bytecode is compiled once here rather than by every process that cannot write it.
+.venv/.ready: .venv/bin/uv requirements-dev.txt pyproject.toml
+	$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode requirements-dev.txt
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+profiles.yml: profiles.yml.example
+	cp $< $@
+
+demo/landing: .venv/.ready orchestration/local/demo_data.py
+	$(BIN)/python -m orchestration.local.demo_data $@
+	@touch $@
+
+DBT_FILES := $(shell find models macros seeds tests/dbt packages -type f -not -path '*/integration_tests/*' 2>/dev/null)
+dbt_packages: .venv/.ready packages.yml
+	$(BIN)/dbt --quiet deps
+	@touch $@
+
+target/manifest.json: .venv/.ready profiles.yml dbt_packages dbt_project.yml $(DBT_FILES)
+	$(BIN)/dbt --quiet parse
+	@touch $@
+
+.PHONY: run
+run: setup ## Daily sales on demo data by a real Airflow scheduler, from nothing to a printed result
+	@$(BIN)/python -m orchestration.local.run
+
+.PHONY: up
+up: setup ## Airflow's UI and all local services, until interrupted
+	@$(BIN)/python -m orchestration.local.up
+
+.PHONY: audit
+audit: setup ## Compute production anew from the raw tables and compare it row for row
+	@$(BIN)/python -m orchestration.audit
+
+.PHONY: docs
+docs: setup ## The dbt docs site, as one page: target/static_index.html
+	@$(BIN)/dbt docs generate --static
+	@echo "Open target/static_index.html in a browser."
+
+.PHONY: lint
+lint: setup ## ruff and sqlfluff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/sqlfluff lint --processes 2 models tests/dbt
+
+.PHONY: test
+test: setup lint ## Everything that CI runs
+	$(BIN)/pytest -m 'not long'
+
+.PHONY: test-fast
+test-fast: setup ## What needs neither dbt nor a server
+	$(BIN)/pytest -m fast
+
+.PHONY: test-long
+test-long: setup ## A thousand histories, all real days
+	$(BIN)/pytest -m long
+
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml
+.PHONY: lock
+lock: .venv/bin/uv ## Lock the dependencies anew
+	$(LOCK) --extra dev -o requirements-dev.txt
+	$(LOCK) -c requirements-dev.txt -o requirements.txt
+
+.PHONY: clean
+clean: ## Remove everything that was made here, the warehouse included
+	rm -rf .venv .local demo target logs dbt_packages package-lock.yml profiles.yml .user.yml warehouse.duckdb* *.egg-info .pytest_cache .ruff_cache .hypothesis

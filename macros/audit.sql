@@ -1,0 +1,50 @@
+{#- Compares every table of `prod` with its twin that an audit has built from the raw tables, row for row, and logs what
+    differs. Fails if anything does. -#}
+{% macro audit_compare(shown=20) %}
+    {%- set models = graph.nodes.values() | selectattr('resource_type', 'equalto', 'model')
+        | selectattr('schema', 'equalto', 'audit_prod') | sort(attribute='name') -%}
+    {%- set differing = [] -%}
+    {%- for model in models -%}
+        {%- set twin = api.Relation.create(database=model.database, schema=model.schema, identifier=model.alias) -%}
+        {%- set table = api.Relation.create(database=model.database, schema='prod', identifier=model.alias) -%}
+        {%- if adapter.get_relation(table.database, table.schema, table.identifier) is none -%}
+            {{ exceptions.raise_compiler_error(table ~ ' does not exist yet. Run `dbt build` first.') }}
+        {%- endif -%}
+        {%- set columns = adapter.get_columns_in_relation(table) | map(attribute='name') | join(', ') -%}
+        {%- set differences -%}
+            select 'only in production' as side, * from (
+                select {{ columns }} from {{ table }} except all select {{ columns }} from {{ twin }}
+            ) as surplus
+            union all
+            select 'missing in production' as side, * from (
+                select {{ columns }} from {{ twin }} except all select {{ columns }} from {{ table }}
+            ) as missing
+        {%- endset -%}
+        {%- set count = run_query('select count(*) from (' ~ differences ~ ') as differences').rows[0][0] | int -%}
+        {%- set size = run_query('select count(*) from ' ~ table).rows[0][0] | int -%}
+        {%- if count == 0 -%}
+            {% do log('prod.' ~ model.alias ~ ': ' ~ size ~ ' rows, equal', info=true) %}
+        {%- else -%}
+            {% do differing.append('prod.' ~ model.alias ~ ' in ' ~ count ~ ' rows') %}
+            {% do log('prod.' ~ model.alias ~ ': ' ~ size ~ ' rows, ' ~ count ~ ' differ:', info=true) %}
+            {%- set ordered = 'select * from (' ~ differences ~ ') as differences order by 2, 3, 1 limit ' ~ shown -%}
+            {%- for row in run_query(ordered).rows -%}
+                {% do log('  ' ~ row.values() | join(' | '), info=true) %}
+            {%- endfor -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if differing -%}
+        {{ exceptions.raise_compiler_error(
+            'Production differs from what the raw tables say: ' ~ differing | join(', ')
+            ~ '. `dbt build --full-refresh` rebuilds it.'
+        ) }}
+    {%- endif -%}
+{% endmacro %}
+
+
+{#- Drops what an audit has built. -#}
+{% macro audit_drop() %}
+    {%- for schema in ['audit_prod', 'audit_staging'] -%}
+        {%- do adapter.drop_schema(api.Relation.create(database=target.database, schema=schema)) -%}
+    {%- endfor -%}
+{% endmacro %}

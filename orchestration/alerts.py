@@ -1,0 +1,148 @@
+"""Tells people how a run went: chat by `slack_default`, mail by `smtp_default`.
+
+Data never waits for alerts: every channel is tried by itself, for seconds, and what fails is one line in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
+from airflow.providers.smtp.hooks.smtp import SmtpHook
+from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+from airflow.sdk import RetryDecision, RetryPolicy
+from airflow.sdk.exceptions import AirflowSensorTimeout
+
+from orchestration import messages, project, report
+
+log = logging.getLogger(__name__)
+
+MAIL_TO = "data-alerts@company.com"
+SECONDS = 5
+LATE_HOURS = 2
+NOTHING_NEW = "nothing_new"
+
+
+class QuickSmtpHook(SmtpHook):
+    """The provider waits 30 seconds, six times."""
+
+    timeout = SECONDS
+    smtp_retry_limit = 0
+
+
+class QuickSmtpNotifier(SmtpNotifier):
+    """A notifier that does not wait for a mail server. It needs `from_email` in the connection."""
+
+    @cached_property
+    def hook(self) -> SmtpHook:
+        """The hook that sends."""
+        return QuickSmtpHook(self.smtp_conn_id)
+
+
+def _chat() -> SlackWebhookHook:
+    return SlackWebhookHook(slack_webhook_conn_id="slack_default", timeout=SECONDS, retry_handlers=[])
+
+
+def _mail(text: str) -> QuickSmtpNotifier:
+    subject = text.splitlines()[0]
+    return QuickSmtpNotifier(
+        to=MAIL_TO, subject=subject, html_content=messages.for_mail(text), smtp_conn_id="smtp_default"
+    )
+
+
+def _post(text: str, link: str = "") -> None:
+    _try("chat", lambda: _chat().send_text(messages.for_chat(text, link), unfurl_links=False, unfurl_media=False))
+
+
+def _try(channel: str, send: Callable[[], object]) -> None:
+    try:
+        send()
+    except Exception as error:
+        log.error("No message by %s: %s", channel, messages.clipped(f"{type(error).__name__}: {error}"))
+
+
+def keep_news(project_dir: str, context: Any) -> None:
+    """After the load, a callback of Cosmos: keeps for `tell_success` that nothing was new."""
+    context["ti"].xcom_push(NOTHING_NEW, report.found_nothing_new())
+
+
+def tell_success(context: Any) -> None:
+    """Posts what the run has loaded."""
+    run_date = _run_date(context)
+    files = _asked(report.loaded, context)
+    extracted = context["ti"].xcom_pull(task_ids="extract_to_staging.raw_sales_run", key=NOTHING_NEW)
+    text = messages.completed(
+        context["dag"].dag_id, run_date, files, totals=report.totals(files or []), news=not extracted
+    )
+    log.info(text)
+    _post(text)
+
+
+def tell_failure(context: Any) -> None:
+    """Posts and mails what failed. Airflow calls it after a task's last try."""
+    task, error = context["ti"].task_id, context.get("exception")
+    waited = isinstance(error, AirflowSensorTimeout)
+    files = [] if waited else _asked(report.to_mend, context)
+    text = messages.failed(
+        context["ti"].dag_id,
+        task,
+        _run_date(context),
+        problem=str(error or ""),
+        files=files,
+        log_url=(link := getattr(context["ti"], "log_url", "")),
+        advice=messages.NO_FILE if waited else messages.MEND if files else messages.RETRY,
+    )
+    log.info(text)
+    _post(text, link)
+    _try("mail", lambda: _mail(text).notify(context))
+
+
+async def tell_late(context: dict[str, Any]) -> None:
+    """Posts and mails that a run is not complete in time. Airflow's triggerer calls it at the deadline."""
+    run = context["dag_run"]
+    # A run that failed has told so; one that fills in the past is in nobody's way.
+    if run["state"] not in ("queued", "running") or run["run_type"] == "backfill":
+        return
+    text = messages.late(
+        run["dag_id"], run["dag_run_id"], (run["logical_date"] or run["run_after"])[:10], hours=LATE_HOURS
+    )
+    sends = {
+        "chat": lambda: _chat().async_send(text=messages.for_chat(text)),
+        "mail": lambda: _mail(text).async_notify(context),
+    }
+    for channel, send in sends.items():
+        try:
+            await send()
+        except Exception as error:
+            log.error("No message by %s: %s", channel, messages.clipped(f"{type(error).__name__}: {error}"))
+
+
+class RetryUnlessToMend(RetryPolicy):
+    """No retry mends a file: where that is all that failed, the alert goes out at once."""
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Any = None
+    ) -> RetryDecision:
+        """Ends the task's tries if the test `no_file_to_mend`, and nothing else, has failed."""
+        failed = str(exception).removeprefix("dbt invocation completed with errors: ").splitlines()
+        if failed and all(line.startswith("no_file_to_mend: Got ") for line in failed):
+            return RetryDecision.fail(reason="a file is to be mended")
+        return RetryDecision.default()
+
+
+def _asked(question: Callable[[str], list[report.Row]], context: Any) -> list[report.Row] | None:
+    """What the warehouse answers, or None."""
+    try:
+        project.use_connections(context, None)
+        return question(_run_date(context))
+    except Exception as error:
+        log.warning("The warehouse was not asked: %s", messages.clipped(error))
+        return None
+
+
+def _run_date(context: Any) -> str:
+    run = context["dag_run"]
+    return (run.logical_date or run.run_after).date().isoformat()

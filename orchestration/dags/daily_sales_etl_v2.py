@@ -1,0 +1,148 @@
+"""
+### Daily sales
+
+Takes the sales files of one day from the landing zone to `prod.daily_sales`, behind the gate. The run at 02:00 UTC
+loads the day before, `raw/sales/<date>/`.
+
+| task | what |
+|---|---|
+| wait_for_sales_file | until `sales_export.csv` has come, an hour at most |
+| extract_to_staging | new and restated files, as they are, into `staging.raw_sales` |
+| transform_sales | typed, judged file by file, deduplicated: `staging.clean_sales` |
+| quality_checks | what must hold whatever comes, or nothing is merged |
+| load_to_prod | merge into `prod.daily_sales` and its ledger, then the totals by day and store |
+| update_metrics | the measures of the load; red while a file of the day is refused or held |
+| notify_success | tells what was loaded |
+
+Every task may be run again at any time: the same file twice changes nothing. A file that is to be mended is named in
+the alert and in `staging.files_to_mend`; the others of its day are loaded.
+"""
+
+import os
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
+from airflow.sdk import (
+    DAG,
+    AsyncCallback,
+    CronDataIntervalTimetable,
+    DeadlineAlert,
+    DeadlineReference,
+    get_current_context,
+    task,
+)
+from cosmos import DbtTaskGroup, DbtTestLocalOperator, RenderConfig
+from cosmos.constants import LoadMode, TestBehavior
+
+from orchestration import alerts, report
+from orchestration.project import (
+    BUCKET,
+    EXECUTION,
+    OPERATOR_ARGS,
+    OPERATOR_KWARGS,
+    POOL,
+    PROFILE,
+    PROJECT_CONFIG,
+    RUN_DATE,
+)
+
+WAITING, CHECKS, NOTIFY = "#e3f2fd", "#fff3e0", "#e8f5e9"
+DBT = {"project_config": PROJECT_CONFIG, "profile_config": PROFILE, "execution_config": EXECUTION}
+
+
+def seconds(name: str, default: int) -> int:
+    """A time that tests shorten."""
+    return int(os.environ.get(f"DAILY_SALES_{name}_SECONDS", default))
+
+
+def models(*select: str, tests: TestBehavior) -> RenderConfig:
+    """The models that a task group runs, with their tests or without."""
+    return RenderConfig(
+        select=list(select), test_behavior=tests, load_method=LoadMode.DBT_MANIFEST, emit_datasets=False
+    )
+
+
+with DAG(
+    "daily_sales_etl_v2",
+    description="Extract daily sales data, transform, load to Snowflake",
+    doc_md=__doc__,
+    # A cron string would be a trigger: its run at 02:00 would be of the day itself.
+    schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"),
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    tags=["sales", "daily", "production"],
+    default_args={
+        "owner": "data-engineering",
+        "depends_on_past": False,
+        "retries": 3,
+        "retry_delay": timedelta(seconds=seconds("RETRY", 300)),
+        "retry_exponential_backoff": 2,
+        "max_retry_delay": timedelta(minutes=30),
+        "retry_policy": alerts.RetryUnlessToMend(),
+        "on_failure_callback": alerts.tell_failure,
+    },
+    # Counted from when the run was due: a run of a date long past, or of none, has two hours like any other.
+    deadline=DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(hours=alerts.LATE_HOURS),
+        callback=AsyncCallback(alerts.tell_late),
+    ),
+):
+    wait = S3KeySensor(
+        task_id="wait_for_sales_file",
+        bucket_name=BUCKET,
+        bucket_key=f"raw/sales/{RUN_DATE}/sales_export.csv",
+        aws_conn_id="aws_default",
+        mode="reschedule",
+        poke_interval=seconds("POKE", 300),
+        timeout=seconds("WAIT", 3600),
+    )
+    wait.ui_color = WAITING
+
+    extract = DbtTaskGroup(
+        "extract_to_staging",
+        render_config=models("path:models/landing/sales", tests=TestBehavior.NONE),
+        operator_args=OPERATOR_ARGS | {"dbt_runner_callbacks": [report.listen], "callback": alerts.keep_news},
+        **DBT,
+    )
+
+    transform = DbtTaskGroup(
+        "transform_sales",
+        render_config=models("path:models/staging/sales", "path:seeds/currencies.csv", tests=TestBehavior.NONE),
+        operator_args=OPERATOR_ARGS,
+        **DBT,
+    )
+
+    checks = DbtTestLocalOperator(
+        task_id="quality_checks",
+        select="path:models/landing/sales path:models/staging/sales path:seeds/currencies.csv",
+        # Only what reads nothing that is not yet loaded.
+        indirect_selection="cautious",
+        **OPERATOR_KWARGS,
+    )
+    checks.ui_color = CHECKS
+
+    load = DbtTaskGroup(
+        "load_to_prod",
+        render_config=models("path:models/marts/sales", tests=TestBehavior.BUILD),
+        operator_args=OPERATOR_ARGS,
+        **DBT,
+    )
+
+    metrics = DbtTaskGroup(
+        "update_metrics",
+        render_config=models("path:models/monitoring/sales", tests=TestBehavior.BUILD),
+        operator_args=OPERATOR_ARGS,
+        **DBT,
+    )
+
+    @task(**POOL)
+    def notify_success() -> None:
+        """Tells what was loaded."""
+        alerts.tell_success(get_current_context())
+
+    notify = notify_success()
+    notify.operator.ui_color = NOTIFY
+
+    wait >> extract >> transform >> checks >> [load, metrics] >> notify

@@ -1,0 +1,104 @@
+"""Asks the warehouse what a run has loaded and what is to be mended, through dbt's own profile and adapter.
+
+The same on DuckDB and Snowflake. It parses no project, so an answer takes a moment, and it gives up on a warehouse
+that does not answer rather than wait: only messages depend on it.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[1]
+# Tries to open a DuckDB file that another process holds, twice over: 6 seconds in all.
+ATTEMPTS = 2
+
+Row = Mapping[str, Any]
+
+
+def loaded(run_date: str) -> list[Row]:
+    """Where the rows of each file of the run's date are now."""
+    return ask(
+        "select source_file, received_rows, current_rows, superseded_rows, rejected_rows, held_rows "
+        f"from prod.load_ledger where file_date = {_day(run_date)} order by source_file"
+    )
+
+
+def to_mend(run_date: str) -> list[Row]:
+    """The refused and held files of the run's date."""
+    return ask(
+        "select source_file, state, failed_check, source_record, affected_rows, received_rows, reason "
+        f"from staging.files_to_mend where file_date = {_day(run_date)} order by source_file"
+    )
+
+
+def ask(query: str) -> list[Row]:
+    """The rows of a query, by column name in lower case."""
+    from dbt.adapters.factory import get_adapter, register_adapter, reset_adapters
+    from dbt.config.runtime import RuntimeConfig
+    from dbt.flags import set_from_args
+    from dbt.mp_context import get_mp_context
+    from dbt_common.context import set_invocation_context
+
+    options = Namespace(
+        project_dir=str(PROJECT),
+        profiles_dir=os.environ.get("DBT_PROFILES_DIR") or str(PROJECT),
+        profile=None,
+        target=os.environ.get("DBT_TARGET") or "duckdb",
+        threads=1,
+        vars={},
+    )
+    set_from_args(options, None)
+    set_invocation_context(os.environ)
+    config = RuntimeConfig.from_args(options)
+    _hurry(config.credentials)
+    reset_adapters()
+    register_adapter(config, get_mp_context())
+    adapter = get_adapter(config)
+    try:
+        with adapter.connection_named("report"):
+            _, table = adapter.execute(query, fetch=True)
+    finally:
+        reset_adapters()
+    names = [name.lower() for name in table.column_names]
+    return [dict(zip(names, row, strict=True)) for row in table.rows]
+
+
+def _hurry(credentials: Any) -> None:
+    """Makes a warehouse that is locked or gone an error after seconds, not minutes."""
+    if credentials.type == "duckdb":
+        credentials.path = str(PROJECT / credentials.path)
+        if not Path(credentials.path).exists():
+            raise FileNotFoundError(f"there is no warehouse at {credentials.path}")
+        if credentials.retries:
+            credentials.retries.connect_attempts = ATTEMPTS
+    else:
+        credentials.connect_timeout, credentials.connect_retries = 10, 0
+
+
+def _day(run_date: str) -> str:
+    return f"cast('{date.fromisoformat(run_date)}' as date)"
+
+
+_heard: list[str] = []
+
+
+def listen(event: Any) -> None:
+    """A callback of dbt: notes that a load found nothing new."""
+    if "Nothing to do" in event.info.msg:
+        _heard.append(event.info.msg)
+
+
+def found_nothing_new() -> bool:
+    """Whether the load that ran in this process said so."""
+    return bool(_heard)
+
+
+def totals(files: Sequence[Row]) -> dict[str, int]:
+    """The sums over some files of the ledger."""
+    names = ("received_rows", "current_rows", "superseded_rows", "rejected_rows", "held_rows")
+    return {name.removesuffix("_rows"): sum(int(file[name]) for file in files) for name in names}
