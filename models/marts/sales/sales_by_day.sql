@@ -11,8 +11,8 @@ with sales as (
         store_id,
         currency,
         quantity,
-        -- The product of the widest values needs more digits than either type has.
-        cast(quantity as decimal(18, 0)) * unit_price as amount,
+        -- DuckDB would keep the product within 18 digits.
+        quantity * cast(unit_price as decimal(28, 2)) as amount,
         discount_amount
     from {{ ref('daily_sales') }}
     {% if is_incremental() -%}
