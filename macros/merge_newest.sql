@@ -291,13 +291,15 @@ when not matched then insert ({{ columns | join(', ') }})
     {%- if older != 'null' %}
 create or replace temporary table forgotten_landings as
 select landing_id
-from {{ landed }} as landed
-where landing_id in ({{ older }}) and not exists (
-    select 1
-    from {{ ledger }} as ledger
-    where ledger.verdict = 'passed'
-        and ledger.source_file = landed.source_file
-        and ledger.content_hash = landed.content_hash
+from {{ landed }}
+where landing_id in ({{ older }}) and landing_id not in (
+    select max(in_force.landing_id)
+    from {{ landed }} as in_force
+    inner join {{ ledger }} as ledger
+        on in_force.source_file = ledger.source_file
+        and in_force.content_hash = ledger.content_hash
+        and ledger.verdict = 'passed'
+    group by in_force.source_file
 );
         {% for table in [ref(feed.raw), ref(feed.contract), ref(feed.verdicts), landed] %}
 delete from {{ table }}

@@ -393,6 +393,8 @@ class Loader:
             getattr(log, level)(f"[{number}/{total}] {line}")
 
     def _record(self, file: LandedFile, seen: Inspection) -> tuple[str, str]:
+        if seen.problem is None and file.url.startswith("s3://") and "?" in file.url:
+            seen.problem = "its name has a question mark, which the reader takes for the start of parameters; rename it"
         if seen.problem is None:
             received, landing_id = self._insert(file, seen)
             if not self.zone.unchanged(file):
@@ -428,10 +430,15 @@ class Loader:
             f"insert into {self.tables.raw} "
             f"({wanted}, source_file, content_hash, source_record, file_date, landing_id) "
             f"select {wanted}, $1, $2, row_number() over () + 1, $3::date, $4::bigint "
-            f"from read_csv({literal(file.url)}, {CSV_OPTIONS}, columns = {{{declared}}})",
+            f"from read_csv({literal(_pattern(file.url))}, {CSV_OPTIONS}, columns = {{{declared}}})",
             [file.path, seen.content_hash, file.file_date, landing_id],
         ).fetchone()[0]
         return received, landing_id
+
+
+def _pattern(url: str) -> str:
+    """A URL as DuckDB's readers take it: they read *, ? and [ as wildcards, which a class of one is not."""
+    return re.sub(r"[*?\[]", r"[\g<0>]", url)
 
 
 def _csv_error(error: duckdb.Error) -> tuple[str, int | None]:

@@ -119,20 +119,29 @@ class Airflow:
         self.call("PATCH", f"dags/{dag_id}", json={"is_paused": False})
 
     def start(self, dag_id: str, day: str) -> str:
-        """Start the run of a day (`ds`), or start it over if the day has one; return its id."""
-        if run := self._run_of(dag_id, day):
-            run_id = run["dag_run_id"]
-            clear = {"dry_run": False, "run_on_latest_version": True}
-            self.call("POST", f"dags/{dag_id}/dagRuns/{run_id}/clear", json=clear)
-            return run_id
-        run = {"dag_run_id": f"manual__{day}", "logical_date": f"{day}T00:00:00Z"}
-        return self.call("POST", f"dags/{dag_id}/dagRuns", json=run)["dag_run_id"]
+        """Start a run of a day (`ds`), another one if the day has runs; return its id.
 
-    def _run_of(self, dag_id: str, day: str) -> dict | None:
+        Runs of one day differ in the second of their logical date. To clear the earlier run would do as well, were it
+        not that Airflow 3.3 answers 500 to clearing a run that has a deadline counted from when it was queued.
+        """
         start = datetime.fromisoformat(day).replace(tzinfo=UTC)
         span = {"logical_date_gte": start.isoformat(), "logical_date_lt": (start + timedelta(days=1)).isoformat()}
-        runs = self.call("GET", f"dags/{dag_id}/dagRuns", params=span)["dag_runs"]
-        return runs[0] if runs else None
+        number = self.call("GET", f"dags/{dag_id}/dagRuns", params=span | {"limit": 1})["total_entries"]
+        while True:
+            run = {"dag_run_id": f"manual__{day}" + (f"_{number + 1}" if number else "")}
+            run["logical_date"] = (start + timedelta(seconds=number)).isoformat()
+            try:
+                return self.call("POST", f"dags/{dag_id}/dagRuns", json=run)["dag_run_id"]
+            except httpx.HTTPStatusError as problem:
+                if problem.response.status_code != 409:
+                    raise
+                number += 1
+
+    def end_unfinished(self, dag_id: str) -> None:
+        """Give up the runs that an interrupted session has left, which would hold up all others."""
+        for state in ("running", "queued"):
+            for run in self.call("GET", f"dags/{dag_id}/dagRuns", params={"state": state})["dag_runs"]:
+                self.call("PATCH", f"dags/{dag_id}/dagRuns/{run['dag_run_id']}", json={"state": "failed"})
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
         """All tasks of a run, in the order in which they started."""

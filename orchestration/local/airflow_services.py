@@ -78,7 +78,12 @@ def airflow_environment(
         },
         "api": {"base_url": url, "secret_key": secrets.token_urlsafe(32), "workers": 1},
         "api_auth": {"jwt_secret": secrets.token_urlsafe(64)},
-        "scheduler": {"use_job_schedule": schedules, "scheduler_idle_sleep_time": 0.25},
+        "scheduler": {
+            "use_job_schedule": schedules,
+            "scheduler_idle_sleep_time": 0.25,
+            # What a killed session was at starts again within a minute.
+            "task_instance_heartbeat_timeout": 60,
+        },
         "dag_processor": {"refresh_interval": 15, "min_file_process_interval": 15},
         "logging": {"base_log_folder": home / "logs", "logging_level": "INFO", "colored_console_log": False},
         "email": {"from_email": "airflow@localhost"},

@@ -141,6 +141,7 @@ def main() -> int:
     with local_services(warehouse=warehouse.path, say=out.print) as services:
         out.print(f"Ready after {time.monotonic() - begun:.0f} s; Airflow is at {services.airflow.url} while this runs")
         services.airflow.wait_for_dag(DAG_ID)
+        services.airflow.end_unfinished(DAG_ID)
         services.airflow.unpause(DAG_ID)
         demo = Demo(services, warehouse, out)
         demo.good_days()

@@ -1,0 +1,34 @@
+{#- An expression that is true where a pattern matches anywhere in a value. `is_raw`: the pattern's backslashes are the
+    regular expression's own, not the SQL literal's. `flags` are the engine's. -#}
+{% macro regexp_matches(value, regex, is_raw=False, flags='') %}
+    {{ return(adapter.dispatch('regexp_matches', 'dbt_expectations')(value, regex, is_raw, flags)) }}
+{% endmacro %}
+
+{% macro default__regexp_matches(value, regex, is_raw, flags) %}
+    {{ exceptions.raise_compiler_error("Regular expressions are not yet written for " ~ target.type ~ ".") }}
+{% endmacro %}
+
+{#- A literal of DuckDB is raw as it is. -#}
+{% macro duckdb__regexp_matches(value, regex, is_raw, flags) %}
+    {%- do dbt_expectations.check_flags(flags, 'cilmnpsg') -%}
+    {%- set options = ", '" ~ flags ~ "'" if flags else '' -%}
+    {{ return("regexp_matches(" ~ value ~ ", '" ~ regex ~ "'" ~ options ~ ")") }}
+{% endmacro %}
+
+{#- Not regexp_like, which must match the whole value. -#}
+{% macro snowflake__regexp_matches(value, regex, is_raw, flags) %}
+    {%- do dbt_expectations.check_flags(flags, 'cimes') -%}
+    {%- set quote = '$$' if is_raw else "'" -%}
+    {%- set options = ", 1, 1, 0, '" ~ flags ~ "'" if flags else '' -%}
+    {{ return("regexp_instr(" ~ value ~ ", " ~ quote ~ regex ~ quote ~ options ~ ") > 0") }}
+{% endmacro %}
+
+
+{% macro check_flags(flags, known) %}
+    {%- for flag in flags if flag not in known -%}
+        {{ exceptions.raise_compiler_error(
+            "The regular expressions of " ~ target.type ~ " have no flag '" ~ flag ~ "'; they have "
+            ~ known | list | join(', ') ~ "."
+        ) }}
+    {%- endfor -%}
+{% endmacro %}
