@@ -12,15 +12,16 @@
 {#- The values of a seed as a list of SQL literals: rows are
     compared with it without a join. -#}
 {% macro accepted_values(seed, column) %}
+    {%- if not at_work() -%}{{ return('') }}{%- endif -%}
     {%- set rows = run_query('select distinct ' ~ column ~ ' from ' ~ ref(seed) ~ ' order by 1').rows -%}
     {{ return(rows | map('first') | map('replace', "'", "''") | map('string') | join("', '")) }}
 {% endmacro %}
 
 
-{#- Every row of some raw contents, typed, with all reasons for which it is rejected (null for a valid row).
-    `rows` is a relation or CTE with the contract's columns as text, source_file, source_record, file_date and
-    landing_id. A reason is computed for bad rows only: good ones, nearly all, pay for one condition. -#}
-{% macro type_rows(contract, rows) %}
+{#- Every raw row of some landings, typed by the contract, with all reasons for which it is rejected (null for a valid
+    row). A reason is computed for bad rows only: good ones, nearly all, pay for one condition. -#}
+{% macro type_rows(model_name, raw, landings) %}
+{%- set contract = contract_columns(model_name) if execute else [] -%}
 {%- set conditions = contract_conditions(contract) -%}
 with arrived as (
 
@@ -32,7 +33,8 @@ with arrived as (
         source_record,
         file_date,
         landing_id
-    from {{ rows }}
+    from {{ raw }}
+    where landing_id in ({{ landings }})
 
 ),
 

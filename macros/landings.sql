@@ -21,6 +21,7 @@ qualify landing_id = max(landing_id) over (partition by source_file)
 
 {#- The numbers of some landings as a list of literals, 'null' for none: literals let both engines skip the history. -#}
 {% macro landing_ids(query) %}
+    {%- if not at_work() -%}{{ return('null') }}{%- endif -%}
     {%- set ids = run_query('select landing_id from (' ~ query ~ ') as landings order by landing_id').columns[0] -%}
     {{ return(ids.values() | join(', ') or 'null') }}
 {% endmacro %}

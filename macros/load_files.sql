@@ -62,3 +62,146 @@
 {% macro landing_root() %}
     {{ return(env_var('LANDING_ROOT', '') or 'demo/landing') }}
 {% endmacro %}
+
+
+{#- COPY INTO, file by file, from the stage over the landing root (var `landing_stage`). The header is read first, so that
+    columns are taken by name; a file is copied whole or skipped whole. -#}
+{% macro snowflake__load_new_files(relation, landed, refused, feed, columns, day) %}
+    {%- set stage = '@' ~ var('landing_stage') -%}
+    {%- set prefix = 'raw/' ~ feed ~ '/' ~ (day ~ '/' if day else '') -%}
+    {%- for statement in snowflake_load_objects(relation) -%}{%- do run_query(statement) -%}{%- endfor -%}
+    {%- do run_query('list ' ~ stage ~ '/' ~ prefix) -%}
+    {%- set files = run_query(snowflake_new_files(landed, refused, feed)).rows -%}
+    {%- if not files -%}
+        {%- do log('Nothing to do: no file in ' ~ prefix ~ ' is new or restated.', info=true) -%}
+    {%- endif -%}
+    {%- for path, content_hash, file_date, landing_id in files -%}
+        {%- set file = {
+            'path': path, 'content_hash': content_hash, 'file_date': file_date, 'landing_id': landing_id
+        } -%}
+        {%- set header = run_query(snowflake_header(relation, stage, file)).rows -%}
+        {%- set names = header[0][0].split(',') | map('replace', '"', '') | map('trim') | list if header else [] -%}
+        {%- set lacking = columns | reject('in', names) | join(', ') -%}
+        {%- if lacking or names | unique | list | length < names | length -%}
+            {%- set problem = 'the header lacks ' ~ lacking if lacking else 'a column stands more than once in the header' -%}
+            {%- do run_query(snowflake_refuse(refused, file, 1, problem)) -%}
+        {%- else -%}
+            {%- set copied = run_query(snowflake_copy_file(relation, stage, columns, names, file)).rows[0] -%}
+            {%- if copied['status'] | upper == 'LOADED' -%}
+                {%- do run_query(snowflake_register(landed, file, copied['rows_loaded'])) -%}
+                {%- do run_query('delete from ' ~ refused ~ ' where source_file = ' ~ text_literal(path)) -%}
+            {%- else -%}
+                {%- do run_query(snowflake_refuse(refused, file, copied['first_error_line'], copied['first_error'])) -%}
+            {%- endif -%}
+        {%- endif -%}
+        {%- do log('[' ~ loop.index ~ '/' ~ files | length ~ '] ' ~ path, info=true) -%}
+    {%- endfor -%}
+{% endmacro %}
+
+
+{% macro snowflake_load_objects(relation) %}
+    {%- set schema = relation.include(identifier=false) -%}
+    {{ return([
+        'create sequence if not exists ' ~ schema ~ '.landing_ids',
+        'create file format if not exists ' ~ schema ~ ".landing_line type = csv field_delimiter = none",
+        'create file format if not exists ' ~ schema ~ ".landing_csv type = csv skip_header = 1 "
+            ~ "field_optionally_enclosed_by = '\"' empty_field_as_null = true error_on_column_count_mismatch = true",
+    ]) }}
+{% endmacro %}
+
+
+{#- Of the listing just made, the files that no register knows as they are now. -#}
+{% macro snowflake_new_files(landed, refused, feed) %}
+with listed as (
+    select
+        substr("name", position('raw/{{ feed }}/' in "name")) as source_file,
+        "md5" as content_hash
+    from table(result_scan(last_query_id()))
+),
+
+newest as (
+    select * from {{ landed }}
+    qualify landing_id = max(landing_id) over (partition by source_file)
+),
+
+known as (
+    select source_file, content_hash from {{ refused }}
+    union all
+    select source_file, content_hash from newest
+    where source_file not in (select source_file from {{ refused }})
+)
+
+select
+    listed.source_file,
+    listed.content_hash,
+    to_date(split_part(listed.source_file, '/', 3)) as file_date,
+    {{ landed.include(identifier=false) }}.landing_ids.nextval as landing_id
+from listed
+left join known
+    on listed.source_file = known.source_file and listed.content_hash = known.content_hash
+where
+    known.source_file is null
+    and regexp_like(listed.source_file, 'raw/{{ feed }}/[0-9]{4}-[0-9]{2}-[0-9]{2}/[^/]+[.]csv([.]gz)?')
+order by listed.source_file
+{% endmacro %}
+
+
+{% macro snowflake_header(relation, stage, file) %}
+select $1
+from {{ snowflake_path(stage, file) }} (file_format => '{{ relation.include(identifier=false) }}.landing_line')
+where metadata$file_row_number = 1
+{% endmacro %}
+
+
+{#- FORCE, since a restated file may come back to a content that the load history remembers. -#}
+{% macro snowflake_copy_file(relation, stage, columns, names, file) %}
+copy into {{ relation }} (
+    {{ columns | join(', ') }}, source_file, content_hash, source_record, file_date, landing_id
+)
+from (
+    select
+        {% for column in columns -%}
+        ${{ names.index(column) + 1 }},
+        {% endfor -%}
+        {{ text_literal(file.path) }},
+        '{{ file.content_hash }}',
+        metadata$file_row_number,
+        to_date('{{ file.file_date }}'),
+        {{ file.landing_id }}
+    from {{ snowflake_path(stage, file) }}
+)
+file_format = (format_name = '{{ relation.include(identifier=false) }}.landing_csv')
+on_error = skip_file
+purge = false
+force = true
+{% endmacro %}
+
+
+{% macro snowflake_path(stage, file) %}
+    {{ return("'" ~ stage ~ '/' ~ file.path | replace("'", "\\'") ~ "'") }}
+{% endmacro %}
+
+
+{% macro snowflake_register(landed, file, received) %}
+insert into {{ landed }} (source_file, content_hash, file_date, landing_id, is_typed, received, fingerprint)
+values (
+    {{ text_literal(file.path) }}, '{{ file.content_hash }}', to_date('{{ file.file_date }}'), {{ file.landing_id }},
+    false, {{ received }}, '{{ file.content_hash }}'
+)
+{% endmacro %}
+
+
+{#- One statement, so that a file is never in both registers or in none. -#}
+{% macro snowflake_refuse(refused, file, record, reason) %}
+merge into {{ refused }} as refused
+using (select {{ text_literal(file.path) }} as source_file) as bad
+    on refused.source_file = bad.source_file
+when matched then update set
+    content_hash = '{{ file.content_hash }}', fingerprint = '{{ file.content_hash }}',
+    source_record = {{ record or 'null' }}, reason = {{ text_literal(reason or 'not loaded') }}
+when not matched then insert (source_file, content_hash, file_date, source_record, reason, fingerprint)
+values (
+    bad.source_file, '{{ file.content_hash }}', to_date('{{ file.file_date }}'), {{ record or 'null' }},
+    {{ text_literal(reason or 'not loaded') }}, '{{ file.content_hash }}'
+)
+{% endmacro %}

@@ -9,6 +9,7 @@
     `arriving`: passed and not yet in the ledger, of this run; on a first run or a full refresh all that passed.
     `replaced`: the earlier contents of the arriving files that are in force now. -#}
 {% macro merge_plan() %}
+    {%- if not at_work() -%}{{ return({'arriving': 'null', 'replaced': 'null'}) }}{%- endif -%}
     {%- set feed = config.require('feed') -%}
     {%- if not is_incremental() -%}
         {{ return({'arriving': landing_ids(passed_landings(ref(feed.verdicts))), 'replaced': 'null'}) }}

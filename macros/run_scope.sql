@@ -22,3 +22,10 @@
     {%- set day = run_date() if execute else none -%}
     {{ return(file_date ~ " = cast('" ~ day ~ "' as date)" if day else 'true') }}
 {% endmacro %}
+
+
+{#- Whether the command at hand does work on the warehouse. One that only compiles (`dbt compile`, `dbt docs generate`,
+    the linter) asks it nothing, so that it needs no warehouse. -#}
+{% macro at_work() %}
+    {{ return(execute and flags.WHICH in ['build', 'run', 'test', 'retry']) }}
+{% endmacro %}

@@ -8,6 +8,7 @@ create table if not exists {{ source('landing', 'touched_days') }} (day date, to
 
 {#- The stale `days` as ISO dates, and the `merges` that touched them. -#}
 {% macro touched_days() %}
+    {%- if not (at_work() and is_incremental()) -%}{{ return({'days': [], 'merges': []}) }}{%- endif -%}
     {%- set query = 'select day, touched_by from ' ~ source('landing', 'touched_days') ~ ' order by day, touched_by' -%}
     {%- set rows = run_query(query).rows -%}
     {{ return({
@@ -36,7 +37,7 @@ create table if not exists {{ source('landing', 'touched_days') }} (day date, to
 {% macro get_incremental_replace_days_sql(arguments) %}
     {%- set columns = arguments.dest_columns | map(attribute='name') | join(', ') -%}
     {#- The days of the compiled query: what another merge has touched since then stays marked. -#}
-    {%- set stale = modules.re.search('stale days: (.*); touched by: (.*)', sql) -%}
+    {%- set stale = modules.re.search("stale days: (.*); touched by: (.*)", sql) -%}
     {%- set days, merges = stale.group(1).split(', '), stale.group(2).split(', ') -%}
     {%- set days = day_list(days if days[0] else []) %}
 delete from {{ arguments.target_relation }} where {{ arguments.unique_key }} in ({{ days }});

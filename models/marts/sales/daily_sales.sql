@@ -11,12 +11,14 @@
 -- depends_on: {{ ref('raw_sales') }}, {{ ref('typed_sales') }}, {{ ref('file_verdicts') }}, {{ ref('clean_sales') }}
 -- depends_on: {{ ref('rejected_sales') }}, {{ ref('load_ledger') }}, {{ source('landing', 'landed_files') }}
 
-{%- set plan = merge_plan() if execute else {'arriving': 'null', 'replaced': 'null'} %}
+{%- set plan = merge_plan() %}
 
 -- merging landings: {{ plan.arriving }}; replacing: {{ plan.replaced }}
 with arriving as (
 
-    select * from {{ ref('clean_sales') }} where landing_id in ({{ plan.arriving }})
+    select *
+    from {{ ref('clean_sales') }}
+    where landing_id in ({{ plan.arriving }})
 
 ),
 {% if plan.replaced != 'null' %}

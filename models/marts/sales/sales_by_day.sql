@@ -1,7 +1,7 @@
 {{ config(materialized='incremental', incremental_strategy='replace_days', unique_key='day') }}
 
 -- depends_on: {{ source('landing', 'touched_days') }}
-{%- set stale = touched_days() if execute and is_incremental() else {'days': [], 'merges': []} %}
+{%- set stale = touched_days() %}
 
 -- stale days: {{ stale.days | join(', ') }}; touched by: {{ stale.merges | join(', ') }}
 with sales as (

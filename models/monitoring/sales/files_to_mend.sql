@@ -29,18 +29,13 @@ select
     cast(null as bigint) as source_record,
     case when failed_checks like '%reject_rate%' then rejected else received end as affected_rows,
     received as received_rows,
-    substr(
-        case when failed_checks like '%row_count%' then '; the file has a header and no row' else '' end
-        || case
-            when failed_checks like '%reject_rate%'
-                then '; ' || rejected || ' of ' || received || ' rows are rejected, more than '
-                    || '{{ var("max_reject_rate") * 100 }} %'
-            else ''
-        end
-        || case
-            when failed_checks like '%freshness%' then '; no sale in the two days up to ' || file_date
-            else ''
-        end,
-        3
-    ) as reason
+    case failed_checks
+        when 'row_count' then 'the file has a header and no row'
+        when 'freshness' then 'no sale in the two days up to ' || file_date
+        else
+            rejected || ' of ' || received || ' rows are rejected, more than {{ var("max_reject_rate") * 100 }} %'
+            || case
+                when failed_checks like '%freshness' then '; no sale in the two days up to ' || file_date else ''
+            end
+    end as reason
 from held

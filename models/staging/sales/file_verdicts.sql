@@ -4,11 +4,13 @@
     unique_key='landing_id'
 ) }}
 
-{% set judged = landings_to_judge() if execute else 'null' %}
+{% set judged = landings_to_judge() %}
 
 with landed as (
 
-    select * from {{ source('landing', 'landed_files') }} where landing_id in ({{ judged }})
+    select *
+    from {{ source('landing', 'landed_files') }}
+    where landing_id in ({{ judged }})
 
 ),
 

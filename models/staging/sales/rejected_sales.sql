@@ -19,8 +19,22 @@ rejected as (
 )
 
 select
-    raw.*,
+    arrived.sale_id,
+    arrived.store_id,
+    arrived.customer_id,
+    arrived.product_id,
+    arrived.quantity,
+    arrived.unit_price,
+    arrived.discount_amount,
+    arrived.currency,
+    arrived.sold_at,
+    arrived.updated_at,
+    arrived.source_file,
+    arrived.content_hash,
+    arrived.source_record,
+    arrived.file_date,
+    arrived.landing_id,
     rejected.reject_reasons
-from {{ ref('raw_sales') }} as raw
+from {{ ref('raw_sales') }} as arrived
 inner join rejected
-    on raw.landing_id = rejected.landing_id and raw.source_record = rejected.source_record
+    on arrived.landing_id = rejected.landing_id and arrived.source_record = rejected.source_record
