@@ -4,7 +4,9 @@
     {%- set where = config.get('where', '') -%}
     {%- if not where -%}{{ return(relation) }}{%- endif -%}
     {%- if '__arriving__' in where and execute -%}
-        {%- set arriving = arriving_landings(relation_of('file_verdicts'), relation_of('load_ledger')) -%}
+        {#- Before the first merge there is no ledger. -#}
+        {%- set ledger = load_relation(relation_of('load_ledger')) -%}
+        {%- set arriving = arriving_landings(relation_of('file_verdicts'), ledger) -%}
         {%- set where = where | replace('__arriving__', 'landing_id in (' ~ landing_ids(arriving) ~ ')') -%}
     {%- endif -%}
     {{ return('(select * from ' ~ relation ~ ' where ' ~ where ~ ') dbt_subquery') }}

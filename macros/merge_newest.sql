@@ -33,11 +33,16 @@
 {% macro arriving_landings(verdicts, ledger) %}
 select passed.*
 from ({{ passed_landings(verdicts) }}) as passed
-left join {{ ledger }} as ledger
-    on passed.source_file = ledger.source_file
-    and passed.content_hash = ledger.content_hash
-    and ledger.verdict = 'passed'
-where ledger.source_file is null and {{ of_run('passed.file_date') }}
+where {{ of_run('passed.file_date') }}
+    {% if ledger -%}
+    and not exists (
+        select 1
+        from {{ ledger }} as ledger
+        where ledger.verdict = 'passed'
+            and ledger.source_file = passed.source_file
+            and ledger.content_hash = passed.content_hash
+    )
+    {%- endif %}
 {% endmacro %}
 
 

@@ -24,6 +24,7 @@ MAIL_TO = "data-alerts@company.com"
 SECONDS = 5
 LATE_HOURS = 2
 NOTHING_NEW = "nothing_new"
+DBT_FAILED = "dbt invocation completed with errors: "
 
 
 class QuickSmtpHook(SmtpHook):
@@ -83,16 +84,18 @@ def tell_success(context: Any) -> None:
 
 def tell_failure(context: Any) -> None:
     """Posts and mails what failed. Airflow calls it after a task's last try."""
-    task, error = context["ti"].task_id, context.get("exception")
-    waited = isinstance(error, AirflowSensorTimeout)
+    ti, error = context["ti"], context.get("exception")
+    problem, waited = str(error or "").removeprefix(DBT_FAILED), isinstance(error, AirflowSensorTimeout)
+    if waited and (key := getattr(getattr(ti, "task", None), "bucket_key", None)):
+        problem = f"{key} has not come. {problem}"
     files = [] if waited else _asked(report.to_mend, context)
     text = messages.failed(
-        context["ti"].dag_id,
-        task,
-        _run_date(context),
-        problem=str(error or ""),
+        ti.dag_id,
+        ti.task_id,
+        _run_date(context) or ti.run_id,
+        problem=problem,
         files=files,
-        log_url=(link := getattr(context["ti"], "log_url", "")),
+        log_url=(link := getattr(ti, "log_url", "")),
         advice=messages.NO_FILE if waited else messages.MEND if files else messages.RETRY,
     )
     log.info(text)
@@ -127,13 +130,13 @@ class RetryUnlessToMend(RetryPolicy):
         self, exception: BaseException, try_number: int, max_tries: int, context: Any = None
     ) -> RetryDecision:
         """Ends the task's tries if the test `no_file_to_mend`, and nothing else, has failed."""
-        failed = str(exception).removeprefix("dbt invocation completed with errors: ").splitlines()
+        failed = str(exception).removeprefix(DBT_FAILED).splitlines()
         if failed and all(line.startswith("no_file_to_mend: Got ") for line in failed):
             return RetryDecision.fail(reason="a file is to be mended")
         return RetryDecision.default()
 
 
-def _asked(question: Callable[[str], list[report.Row]], context: Any) -> list[report.Row] | None:
+def _asked(question: Callable[[str | None], list[report.Row]], context: Any) -> list[report.Row] | None:
     """What the warehouse answers, or None."""
     try:
         project.use_connections(context, None)
@@ -143,6 +146,7 @@ def _asked(question: Callable[[str], list[report.Row]], context: Any) -> list[re
         return None
 
 
-def _run_date(context: Any) -> str:
-    run = context["dag_run"]
-    return (run.logical_date or run.run_after).date().isoformat()
+def _run_date(context: Any) -> str | None:
+    """The run's date; None where Airflow tells nothing of the run, as of a task whose process was killed."""
+    run = context.get("dag_run")
+    return (run.logical_date or run.run_after).date().isoformat() if run else None

@@ -13,12 +13,12 @@ LONGEST = 300
 
 Row = Mapping[str, Any]
 
-NO_FILE = "The day's file has not come. Land it, then clear the task that waited; the run goes on from there."
+NO_FILE = "The day's file has not come. Land it, then clear the run in Airflow."
 MEND = (
-    "Land a mended file under the same path, then clear the failed task with what comes before it. "
+    "Land a mended file under the same path, then clear the run in Airflow; the others of the day are loaded. "
     "A held file may be let through as it is: make release FILE=... REASON=..."
 )
-RETRY = "Read the log and mend the cause, then clear the failed task: running it again never loads a row twice."
+RETRY = "Read the log and mend the cause, then clear the run in Airflow: nothing is ever loaded twice."
 
 
 def completed(dag: str, run_date: str, files: Sequence[Row] | None, totals: Mapping[str, int], news: bool) -> str:

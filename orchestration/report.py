@@ -20,7 +20,7 @@ ATTEMPTS = 2
 Row = Mapping[str, Any]
 
 
-def loaded(run_date: str) -> list[Row]:
+def loaded(run_date: str | None) -> list[Row]:
     """Where the rows of each file of the run's date are now."""
     return ask(
         "select source_file, received_rows, current_rows, superseded_rows, rejected_rows, held_rows "
@@ -28,7 +28,7 @@ def loaded(run_date: str) -> list[Row]:
     )
 
 
-def to_mend(run_date: str) -> list[Row]:
+def to_mend(run_date: str | None) -> list[Row]:
     """The refused and held files of the run's date."""
     return ask(
         "select source_file, state, failed_check, source_record, affected_rows, received_rows, reason "
@@ -80,7 +80,9 @@ def _hurry(credentials: Any) -> None:
         credentials.connect_timeout, credentials.connect_retries = 10, 0
 
 
-def _day(run_date: str) -> str:
+def _day(run_date: str | None) -> str:
+    if run_date is None:
+        raise ValueError("the run's date is not known")
     return f"cast('{date.fromisoformat(run_date)}' as date)"
 
 

@@ -17,15 +17,27 @@ goes wrong in it is logged, and the scheduler starts all the same.
 
 import gc
 import logging
-import os
 import sys
 import tempfile
 import threading
+from importlib import import_module
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+# What the tasks of the DAGs import, much of it only once they run.
+NEEDED = (
+    "airflow.providers.amazon.aws.hooks.s3",
+    "cosmos.operators.local",
+    "openlineage.client.facet_v2",
+    "orchestration.alerts",
+    "orchestration.landing",
+    "orchestration.project",
+)
+
+QUIETLY = ("--quiet", "--no-write-json", "--no-version-check", "--log-level-file", "none", "--no-use-colors")
 
 
 def warm_up_scheduler() -> None:
@@ -44,21 +56,14 @@ def warm_up_scheduler() -> None:
 
 
 def _warm_up() -> None:
-    import airflow.providers.amazon.aws.hooks.s3
-    import cosmos.operators.local
-    import openlineage.client.facet_v2
-
-    import orchestration.alerts
-    import orchestration.project  # noqa: F401
+    for module in NEEDED:
+        import_module(module)
     from dbt.adapters.factory import reset_adapters
     from dbt.cli.main import dbtRunner
 
     with tempfile.TemporaryDirectory() as target:
-        os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
         result = dbtRunner().invoke(
-            ["parse", "--quiet", "--no-write-json", "--no-version-check"]
-            + ["--log-level-file", "none", "--no-use-colors", "--target-path", target]
-            + ["--project-dir", str(PROJECT), "--profiles-dir", os.environ.get("DBT_PROFILES_DIR", str(PROJECT))]
+            ["parse", *QUIETLY, "--target-path", target, "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
         )
     if result.exception:
         raise result.exception

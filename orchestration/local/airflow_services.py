@@ -84,7 +84,7 @@ def airflow_environment(
             # What a killed session was at starts again within a minute.
             "task_instance_heartbeat_timeout": 60,
         },
-        "dag_processor": {"refresh_interval": 15, "min_file_process_interval": 15},
+        "dag_processor": {"refresh_interval": 60, "min_file_process_interval": 60},
         "logging": {"base_log_folder": home / "logs", "logging_level": "INFO", "colored_console_log": False},
         "email": {"from_email": "airflow@localhost"},
         "usage_data_collection": {"enabled": False},

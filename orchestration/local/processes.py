@@ -1,6 +1,5 @@
 """Start processes that cannot outlive this one, and find ports for them."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -86,7 +85,7 @@ def tail(path: Path, lines: int = 5) -> str:
     """The last lines of a log, for a message."""
     try:
         with path.open("rb") as log:
-            log.seek(max(0, os.path.getsize(path) - 8192))
+            log.seek(max(0, path.stat().st_size - 8192))
             return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
     except OSError:
         return ""

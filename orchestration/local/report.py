@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -54,7 +55,7 @@ class Warehouse:
 
 def show_result(console: Console, warehouse: Warehouse) -> None:
     """Print, for each file, where its rows are, and why some of them are not in production."""
-    table = Table(title="Where each row is now", title_justify="left", title_style="bold")
+    table = Table(title="Where each row is now", title_justify="left", title_style="bold", box=box.SIMPLE)
     table.add_column("file")
     for column in ("received", "current", "superseded", "rejected", "held"):
         table.add_column(column, justify="right")

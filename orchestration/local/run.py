@@ -112,10 +112,10 @@ class Demo:
         self.land(day, demo_data.malformed_day(), "Malformed, so that its run must end red")
         self.run(day, "failed")
         self.out.print("\nThe alerts that came:")
-        for name, sink, seen in (("chat", self.services.chat, chats), ("mail", self.services.mail, mails)):
-            for message in self._arrived(sink, seen, name, day):
-                text = "\n".join(filter(None, (message.get("subject"), message.get("text") or str(message))))
-                self.out.print(f"  {name}: " + text.strip().replace("\n", "\n    "), style="yellow")
+        for message in self._arrived(self.services.chat, chats, "chat", day):
+            self.out.print("  chat: " + message["text"].strip().replace("\n", "\n    "), style="yellow")
+        for message in self._arrived(self.services.mail, mails, "mail", day):
+            self.out.print(f"  mail to {', '.join(message['to'])}: {message['subject']}", style="yellow")
         if self.warehouse.production() != before:
             raise LocalError(
                 f"the malformed file of {day} has changed production, which must never be; `make audit` shows where."

@@ -16,6 +16,7 @@ STOP_SECONDS = 15
 
 def console() -> Console:
     """Colours and the window's width on a terminal, plain wide text elsewhere."""
+    sys.stdout.reconfigure(errors="replace")
     return Console(
         highlight=False,
         markup=False,

@@ -8,19 +8,20 @@
     {{ exceptions.raise_compiler_error("Regular expressions are not yet written for " ~ target.type ~ ".") }}
 {% endmacro %}
 
-{#- A literal of DuckDB is raw as it is. -#}
+{#- In a literal of DuckDB a backslash is a backslash. -#}
 {% macro duckdb__regexp_matches(value, regex, is_raw, flags) %}
-    {%- do dbt_expectations.check_flags(flags, 'cilmnpsg') -%}
+    {%- do dbt_expectations.check_flags(flags, 'cilmnps') -%}
+    {%- set regex = regex | replace("'", "''") if is_raw else regex -%}
     {%- set options = ", '" ~ flags ~ "'" if flags else '' -%}
     {{ return("regexp_matches(" ~ value ~ ", '" ~ regex ~ "'" ~ options ~ ")") }}
 {% endmacro %}
 
-{#- Not regexp_like, which must match the whole value. -#}
+{#- Not regexp_like, which must match the whole value; not $$ around a raw pattern, which may end in $. -#}
 {% macro snowflake__regexp_matches(value, regex, is_raw, flags) %}
     {%- do dbt_expectations.check_flags(flags, 'cimes') -%}
-    {%- set quote = '$$' if is_raw else "'" -%}
+    {%- set regex = regex | replace('\\', '\\\\') | replace("'", "''") if is_raw else regex -%}
     {%- set options = ", 1, 1, 0, '" ~ flags ~ "'" if flags else '' -%}
-    {{ return("regexp_instr(" ~ value ~ ", " ~ quote ~ regex ~ quote ~ options ~ ") > 0") }}
+    {{ return("regexp_instr(" ~ value ~ ", '" ~ regex ~ "'" ~ options ~ ") > 0") }}
 {% endmacro %}
 
 

@@ -1,0 +1,3 @@
+select *
+from {{ ref('samples') }}
+where 1 = 0

@@ -1,0 +1,251 @@
+"""The DAG has the business's structure and settings, and its alerts hold up. No scheduler is needed."""
+
+import asyncio
+import os
+import re
+import socket
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk.exceptions import AirflowSensorTimeout
+
+from orchestration import alerts, project
+
+DAG_ID = "daily_sales_etl_v2"
+DAG_FILE = project.PROJECT / "orchestration" / "dags" / f"{DAG_ID}.py"
+
+
+@pytest.fixture(scope="module")
+def dag():
+    """The DAG, read from its file as Airflow reads it."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(DAG_FILE)
+    assert not bag.import_errors
+    return bag.dags[DAG_ID]
+
+
+def test_stages_run_in_the_business_order(dag):
+    stages = dag.task_group.children
+    after = {
+        name: set(stage.downstream_task_ids) | set(getattr(stage, "downstream_group_ids", ()))
+        for name, stage in stages.items()
+    }
+    assert {task.split(".")[0] for task in after.pop("wait_for_sales_file")} == {"extract_to_staging"}
+    assert {task.split(".")[0] for task in after.pop("quality_checks")} == {"load_to_prod", "update_metrics"}
+    assert after == {
+        "extract_to_staging": {"transform_sales"},
+        "transform_sales": {"quality_checks"},
+        "load_to_prod": {"notify_success"},
+        "update_metrics": {"notify_success"},
+        "notify_success": set(),
+    }
+
+
+def test_every_model_is_a_task_of_its_folder(dag):
+    """A model that is put into a folder shows up in the DAG; models that no group has would never be built."""
+    folders = {
+        "extract_to_staging": "landing", "transform_sales": "staging", "load_to_prod": "marts",
+        "update_metrics": "monitoring",
+    }  # fmt: skip
+    for group, folder in folders.items():
+        models = {path.stem for path in (project.PROJECT / "models" / folder / "sales").glob("*.sql")}
+        tasks = [task.removeprefix(f"{group}.") for task in dag.task_dict if task.startswith(f"{group}.")]
+        built = {re.sub("_(model_build|build|run|seed)$", "", task) for task in tasks}
+        assert models <= built
+        assert built - models <= {"currencies", "load_ledger"}
+
+
+def test_schedule_and_settings(dag):
+    assert dag.timetable.expression == "0 2 * * *"
+    assert type(dag.timetable).__name__ == "CronDataIntervalTimetable"
+    assert dag.start_date == datetime(2024, 1, 1, tzinfo=UTC)
+    assert dag.catchup is False
+    assert dag.max_active_runs == 1
+    assert dag.tags == {"sales", "daily", "production"}
+    assert dag.description == "Extract daily sales data, transform, load to Snowflake"
+    assert dag.doc_md
+
+
+def test_settings_of_every_task(dag):
+    for task in dag.tasks:
+        assert task.owner == "data-engineering"
+        assert task.depends_on_past is False
+        assert task.retries == 3
+        assert task.retry_delay == timedelta(minutes=5)
+        assert task.retry_exponential_backoff == 2
+        assert task.max_retry_delay == timedelta(minutes=30)
+        assert task.trigger_rule == "all_success"
+        assert task.on_failure_callback == [alerts.tell_failure]
+        assert not task.on_retry_callback
+
+
+def test_complete_within_two_hours_of_being_due(dag):
+    (deadline,) = dag.deadline
+    assert deadline.interval == timedelta(hours=2)
+    assert deadline.reference.reference_name == "DagRunQueuedAtDeadline"
+    assert deadline.callback.path == "orchestration.alerts.tell_late"
+
+
+def test_sensor(dag):
+    wait = dag.get_task("wait_for_sales_file")
+    assert type(wait).__name__ == "S3KeySensor"
+    assert wait.bucket_name == "company-data-lake"
+    assert wait.aws_conn_id == "aws_default"
+    assert (wait.mode, wait.poke_interval, wait.timeout) == ("reschedule", 300, 3600)
+    assert not wait.soft_fail
+
+
+@pytest.mark.parametrize(
+    ("logical_date", "day"),
+    [(datetime(2024, 1, 5, 2, tzinfo=UTC), "2024-01-05"), (None, "2024-01-06")],
+    ids=["a date", "no date"],
+)
+def test_run_date_is_ds_or_the_day_of_a_run_without_one(dag, logical_date, day):
+    run = SimpleNamespace(logical_date=logical_date, run_after=datetime(2024, 1, 6, 2, tzinfo=UTC))
+    context = {"dag_run": run} | ({"ds": "2024-01-05"} if logical_date else {})
+    wait = dag.get_task("wait_for_sales_file")
+    key = wait.render_template(wait.bucket_key, context, dag.get_template_env())
+    assert key == f"raw/sales/{day}/sales_export.csv"
+    if logical_date:
+        assert key == wait.render_template("raw/sales/{{ ds }}/sales_export.csv", context, dag.get_template_env())
+    env = dag.get_task("extract_to_staging.raw_sales_run").env
+    assert wait.render_template(env["RUN_DATE"], context, dag.get_template_env()) == day
+
+
+def test_dbt_tasks_load_what_was_waited_for_one_at_a_time(dag):
+    dbt = [task for task in dag.tasks if hasattr(task, "build_and_run_cmd")]
+    assert len(dbt) > 10
+    for task in dbt:
+        assert task.env["LANDING_ROOT"] == "s3://company-data-lake"
+        assert os.path.isabs(task.env["WAREHOUSE_PATH"])
+        assert task.pool == "warehouse"
+        assert not any("AWS" in name or "SNOWFLAKE" in name for name in task.env)
+
+
+def test_graph_colours(dag):
+    colours = {"wait_for_sales_file": "#e3f2fd", "quality_checks": "#fff3e0", "notify_success": "#e8f5e9"}
+    assert {name: dag.get_task(name).ui_color for name in colours} == colours
+
+
+def test_the_dag_is_read_fast(dag):
+    from airflow.dag_processing.dagbag import DagBag
+
+    start = time.process_time()
+    DagBag(DAG_FILE)
+    assert time.process_time() - start < 0.3
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        ("dbt invocation completed with errors: no_file_to_mend: Got 2 results, configured to fail if != 0", "fail"),
+        ("dbt invocation completed with errors: files_to_mend: Runtime Error IO Error", "default"),
+        (
+            "dbt invocation completed with errors: no_file_to_mend: Got 2 results, configured to fail if != 0\n"
+            "files_to_mend: Runtime Error IO Error",
+            "default",
+        ),
+        ("", "default"),
+    ],
+)
+def test_only_a_file_to_mend_is_not_retried(error, action):
+    assert alerts.RetryUnlessToMend().evaluate(RuntimeError(error), 1, 3).action.value == action
+
+
+def failed_context(error=None):
+    """What Airflow hands to the callback of a failed task."""
+    ti = SimpleNamespace(
+        dag_id=DAG_ID, task_id="wait_for_sales_file", log_url="http://airflow/log", xcom_pull=lambda **_: None
+    )
+    run = SimpleNamespace(logical_date=datetime(2024, 1, 5, 2, tzinfo=UTC), run_after=datetime(2024, 1, 6, tzinfo=UTC))
+    return {"ti": ti, "dag": SimpleNamespace(dag_id=DAG_ID), "dag_run": run, "exception": error}
+
+
+@pytest.fixture(params=["refuses", "hangs"])
+def dead_endpoint(request):
+    """The port of a server that refuses connections, or takes them and never answers."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if request.param == "hangs":
+            server.listen()
+        yield server.getsockname()[1]
+
+
+def test_dead_endpoints_cost_seconds_and_raise_nothing(dead_endpoint, monkeypatch, caplog):
+    monkeypatch.setattr(alerts, "SECONDS", 1)
+    monkeypatch.setattr(alerts.QuickSmtpHook, "timeout", 1)
+    monkeypatch.setenv("AIRFLOW_CONN_SLACK_DEFAULT", f"slackwebhook://:x@http%3A%2F%2F127.0.0.1%3A{dead_endpoint}/")
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_SMTP_DEFAULT",
+        f"smtp://127.0.0.1:{dead_endpoint}/?disable_ssl=true&disable_tls=true&from_email=airflow%40localhost",
+    )
+    start = time.monotonic()
+    alerts.tell_failure(failed_context(AirflowSensorTimeout("no file")))
+    late = {"dag_id": DAG_ID, "dag_run_id": "r", "state": "running", "run_type": "scheduled"}
+    late |= {"logical_date": "2024-01-05T02:00:00Z", "run_after": "2024-01-06T02:00:00Z"}
+    asyncio.run(alerts.tell_late({"dag_run": late}))
+    assert time.monotonic() - start < 10
+    for channel in ("chat", "mail"):
+        assert f"No message by {channel}: " in caplog.text
+    assert threading.active_count() < 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, True),
+        ({"state": "queued"}, True),
+        ({"logical_date": None}, True),
+        ({"state": "failed"}, False),
+        ({"state": "success"}, False),
+        ({"run_type": "backfill"}, False),
+    ],
+)
+def test_only_a_run_that_is_still_at_work_is_late(changes, told, monkeypatch):
+    sent = []
+
+    class Channel:
+        def __init__(self, text=""):
+            self.text = text
+
+        async def async_send(self, text):
+            sent.append(text)
+
+        async def async_notify(self, context):
+            sent.append(self.text)
+
+    monkeypatch.setattr(alerts, "_chat", Channel)
+    monkeypatch.setattr(alerts, "_mail", Channel)
+    run = {"dag_id": DAG_ID, "dag_run_id": "a run", "state": "running", "run_type": "manual"}
+    run |= {"logical_date": "2024-01-05T02:00:00Z", "run_after": "2024-01-06T02:00:00Z"}
+    asyncio.run(alerts.tell_late({"dag_run": run | changes}))
+    day = "2024-01-06" if changes.get("logical_date", run) is None else "2024-01-05"
+    assert [f"not complete for {day}, 2 hours" in text for text in sent] == ([True, True] if told else [])
+
+
+def test_a_failure_of_which_airflow_tells_little_is_told_all_the_same(monkeypatch):
+    """A task whose process was killed has no run and no exception in its context."""
+    told = []
+    monkeypatch.setattr(alerts, "_post", lambda text, link: told.append(text))
+    monkeypatch.setattr(alerts, "_try", lambda channel, send: told.append(channel))
+    monkeypatch.setattr(project, "_aws_default", dict)
+    ti = SimpleNamespace(dag_id=DAG_ID, task_id="load_to_prod.daily_sales", run_id="scheduled__2024-01-06")
+    alerts.tell_failure({"ti": ti})
+    assert told[0].startswith(f"❌ DAG {DAG_ID} failed for scheduled__2024-01-06\nTask: load_to_prod.daily_sales\n")
+    assert told[1] == "mail"
+
+
+def test_a_missing_connection_is_one_plain_sentence(monkeypatch):
+    from airflow.sdk.exceptions import AirflowFailException
+
+    def missing():
+        raise ValueError("there is none")
+
+    monkeypatch.setattr(project, "_aws_default", missing)
+    with pytest.raises(AirflowFailException) as error:
+        project.use_connections({}, None)
+    assert str(error.value) == "The Airflow connection aws_default is missing or wrong: there is none"

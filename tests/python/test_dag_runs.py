@@ -1,0 +1,142 @@
+"""Real runs of the DAG: a real scheduler, S3, chat and mail. One Airflow for all; each test has a day of its own."""
+
+import time
+from datetime import UTC, datetime
+
+import duckdb
+import pytest
+from airflow_fixtures import airflow_in
+
+HEADER = "sale_id,store_id,customer_id,product_id,quantity,unit_price,discount_amount,currency,sold_at,updated_at\n"
+
+
+def sales(day, count, prefix="s"):
+    """A file of good sales."""
+    row = "{key},store,,product,2,3.50,,EUR,{day}T10:00:00Z,{day}T11:00:00Z\n"
+    return (HEADER + "".join(row.format(key=f"{prefix}-{day}-{i}", day=day) for i in range(count))).encode()
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory):
+    """Airflow with its schedules on, and patience for one poke only."""
+    folder = tmp_path_factory.mktemp("airflow")
+    with airflow_in(folder, schedules=True, settings={"DAILY_SALES_WAIT_SECONDS": "10"}) as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def scheduled(airflow):
+    """The run that the schedule starts by itself, of yesterday; its file has come."""
+    airflow.airflow.wait_for_dag(airflow.dag_id)
+    # The day whose interval has ended last; all days that it may be have a file.
+    days = [datetime.fromtimestamp(time.time() - back * 86400, UTC).date().isoformat() for back in (1, 2)]
+    for day in days:
+        airflow.s3.land(day, sales(day, 20))
+    airflow.airflow.unpause(airflow.dag_id)
+    deadline = time.monotonic() + 60
+    while not (runs := airflow.airflow.call("GET", f"dags/{airflow.dag_id}/dagRuns")["dag_runs"]):
+        assert time.monotonic() < deadline, "the schedule started no run"
+        time.sleep(0.5)
+    assert [run["run_type"] for run in runs] == ["scheduled"]
+    return runs[0], airflow.airflow.wait(airflow.dag_id, runs[0]["dag_run_id"])
+
+
+@pytest.fixture
+def told(airflow, scheduled):
+    """What chat and mail receive from now on."""
+    chat, mail = len(airflow.chat.messages), len(airflow.mail.messages)
+    return lambda: ([m["text"] for m in airflow.chat.messages[chat:]], [m["text"] for m in airflow.mail.messages[mail:]])
+
+
+def test_the_scheduled_run_loads_the_day_before(airflow, scheduled):
+    facts, run = scheduled
+    day = facts["logical_date"][:10]
+    assert run.state == "success"
+    started = datetime.fromisoformat(facts["run_after"])
+    assert (started - datetime.fromisoformat(facts["data_interval_start"])).days == 1
+    assert (started.hour, started.date().isoformat()) == (2, facts["data_interval_end"][:10])
+    loaded = airflow.query("select distinct source_file from prod.daily_sales")
+    assert loaded == [(f"raw/sales/{day}/sales_export.csv",)]
+    assert [m["text"] for m in airflow.chat.messages] == [
+        f"✅ DAG daily_sales_etl_v2 completed for {day}\n"
+        "Loaded 1 file, rows: 20 received, 20 current, 0 superseded, 0 rejected"
+    ]
+    assert airflow.mail.messages == []
+
+
+def test_a_run_by_hand_without_a_date_loads_today_though_chat_hangs_and_a_model_fails_once(
+    airflow, scheduled, monkeypatch
+):
+    """The model fails on a table that somebody has changed, and is healed by its retry once that is mended."""
+    today = datetime.now(UTC).date().isoformat()
+    airflow.s3.land(today, sales(today, 30))
+    monkeypatch.setattr(airflow.chat, "keep", lambda message: time.sleep(60))
+    broken = "update_metrics.load_metrics_model_build"
+    write(airflow, "alter table prod.load_metrics rename column verdict to opinion")
+
+    client = airflow.airflow
+    run_id = client.call("POST", f"dags/{airflow.dag_id}/dagRuns", json={"logical_date": None})["dag_run_id"]
+    mended = []
+
+    def mend(task):
+        if task.task == broken and task.state == "up_for_retry" and not mended:
+            mended.append(write(airflow, "alter table prod.load_metrics rename column opinion to verdict"))
+
+    run = client.wait(airflow.dag_id, run_id, on_change=mend)
+    tasks = {task.task: task for task in run.tasks}
+    assert run.state == "success"
+    assert tasks[broken].tries >= 2
+    assert tasks["notify_success"].seconds < 15
+    assert "No message by chat: TimeoutError" in client.log(airflow.dag_id, run_id, tasks["notify_success"])
+    assert airflow.query(f"select count(*) from prod.daily_sales where source_file like '%{today}%'") == [(30,)]
+    assert airflow.mail.messages == []
+
+
+def test_a_held_file_touches_nothing_and_is_told_while_the_others_load(airflow, told):
+    day = "2024-01-06"
+    before = airflow.query("select * from prod.daily_sales order by all")
+    airflow.s3.land(day, HEADER.encode())
+    airflow.s3.land(day, sales(day, 10), name="late_stores.csv")
+    airflow.s3.land(day, sales(day, 10) + b'"', name="broken.csv")
+    run = airflow.run(day)
+    states = {task.task: task.state for task in run.tasks}
+    assert run.state == "failed"
+    assert [task for task, state in states.items() if state == "failed"] == ["update_metrics.files_to_mend_model_build"]
+    assert states["load_to_prod.sales_by_day_model_build"] == "success"
+    after = airflow.query("select * from prod.daily_sales order by all")
+    assert set(before) <= set(after)
+    assert {row[-2] for row in set(after) - set(before)} == {f"raw/sales/{day}/late_stores.csv"}
+
+    chat, mail = told()
+    for (text,) in (chat, mail):
+        assert f"DAG daily_sales_etl_v2 failed for {day}" in text
+        assert f"File held: raw/sales/{day}/sales_export.csv. Check: row_count. Rows: 0 of 0." in text
+        assert f"File refused: raw/sales/{day}/broken.csv" in text
+        assert "/tasks/update_metrics.files_to_mend_model_build" in text
+    assert airflow.mail.messages[-1]["to"] == ["data-alerts@company.com"]
+
+
+def test_a_file_that_does_not_come_is_told(airflow, told):
+    run = airflow.run("2024-01-07")
+    states = {task.task: task.state for task in run.tasks}
+    assert run.state == "failed"
+    assert states.pop("wait_for_sales_file") == "failed"
+    assert set(states.values()) == {"upstream_failed"}
+    chat, mail = told()
+    for (text,) in (chat, mail):
+        assert "Problem: raw/sales/2024-01-07/sales_export.csv has not come." in text
+        assert "What to do: The day" in text
+
+
+def write(airflow, statement):
+    """Changes the warehouse by hand, as soon as no task holds it."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with duckdb.connect(airflow.warehouse) as connection:
+                connection.execute(statement)
+            return True
+        except duckdb.IOException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)

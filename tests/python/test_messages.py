@@ -1,0 +1,90 @@
+"""What people are told says enough, and what stands in a file cannot call people or pose as a link."""
+
+import pytest
+
+from orchestration import messages
+
+pytestmark = pytest.mark.fast
+
+TOTALS = {"received": 5012, "current": 4980, "superseded": 20, "rejected": 12, "held": 0}
+HELD = {
+    "source_file": "raw/sales/2024-01-05/sales_export.csv",
+    "state": "held",
+    "failed_check": "reject_rate",
+    "source_record": None,
+    "affected_rows": 700,
+    "received_rows": 5000,
+    "reason": "700 of 5000 rows are rejected",
+}
+REFUSED = HELD | {
+    "state": "refused",
+    "failed_check": "well_formed",
+    "source_record": 17,
+    "affected_rows": None,
+    "received_rows": None,
+    "reason": "an unclosed quote",
+}
+
+
+def failed(files=(), **changes):
+    """A message of failure."""
+    facts = {"problem": "it broke", "files": files, "log_url": "http://airflow/log", "advice": "mend it"}
+    return messages.failed("sales", "load.daily_sales", "2024-01-05", **facts | changes)
+
+
+def test_completed_says_what_was_loaded():
+    text = messages.completed("daily_sales_etl_v2", "2024-01-05", [HELD], TOTALS, news=True)
+    assert text.splitlines() == [
+        "✅ DAG daily_sales_etl_v2 completed for 2024-01-05",
+        "Loaded 1 file, rows: 5,012 received, 4,980 current, 20 superseded, 12 rejected",
+    ]
+
+
+def test_completed_says_that_there_was_nothing_to_do():
+    text = messages.completed("daily_sales_etl_v2", "2024-01-05", [HELD, HELD], TOTALS, news=False)
+    assert "\nNothing to do: no file is new or restated. Loaded before: 2 files" in text
+
+
+def test_completed_says_that_the_warehouse_did_not_answer():
+    text = messages.completed("daily_sales_etl_v2", "2024-01-05", None, {}, news=True)
+    assert text.startswith("✅ DAG daily_sales_etl_v2 completed for 2024-01-05\nThe warehouse could not be asked")
+
+
+def test_failed_names_file_check_rows_reason_and_what_to_do():
+    assert failed([HELD, REFUSED]).splitlines() == [
+        "❌ DAG sales failed for 2024-01-05",
+        "Task: load.daily_sales",
+        "Problem: it broke",
+        "File held: raw/sales/2024-01-05/sales_export.csv. Check: reject_rate. Rows: 700 of 5,000.",
+        "  Reason: 700 of 5000 rows are rejected",
+        "File refused: raw/sales/2024-01-05/sales_export.csv, record 17. Check: well_formed.",
+        "  Reason: an unclosed quote",
+        "Log: http://airflow/log",
+        "What to do: mend it",
+    ]
+
+
+def test_failed_says_that_the_warehouse_did_not_answer():
+    assert "The warehouse could not be asked which files are to be mended" in failed(None)
+
+
+def test_a_message_stays_readable():
+    text = failed([HELD] * 500, problem="x" * 10_000 + "\nTask: another")
+    assert len(text) < 8_000
+    assert "... and 480 more" in text
+    assert text.count("\nTask: ") == 1
+
+
+def test_data_cannot_call_people_or_make_links():
+    name = "<!channel> @here <https://evil.example|your password> & https://evil.example"
+    chat = messages.for_chat(failed([HELD | {"source_file": name}]), link="http://airflow/log")
+    assert "<!" not in chat
+    assert "@here" not in chat
+    assert "https://" not in chat
+    assert "&amp;" in chat
+    assert chat.count("<") == 1
+    assert "\nLog: <http://airflow/log>\n" in chat
+
+
+def test_mail_is_html_that_shows_data_as_it_is():
+    assert messages.for_mail("<b>1 & 2</b>") == "<pre>&lt;b&gt;1 &amp; 2&lt;/b&gt;</pre>"
