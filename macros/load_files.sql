@@ -168,8 +168,9 @@ from (
         metadata$file_row_number,
         to_date('{{ file.file_date }}'),
         {{ file.landing_id }}
-    from {{ snowflake_path(stage, file) }}
+    from {{ stage }}
 )
+files = ({{ text_literal(file.path) }})
 file_format = (format_name = '{{ relation.include(identifier=false) }}.landing_csv')
 on_error = skip_file
 purge = false
@@ -177,7 +178,11 @@ force = true
 {% endmacro %}
 
 
+{#- A path with anything but plain characters must be quoted. -#}
 {% macro snowflake_path(stage, file) %}
+    {%- if modules.re.fullmatch('[A-Za-z0-9/_.-]+', file.path) -%}
+        {{ return(stage ~ '/' ~ file.path) }}
+    {%- endif -%}
     {{ return("'" ~ stage ~ '/' ~ file.path | replace("'", "\\'") ~ "'") }}
 {% endmacro %}
 

@@ -126,9 +126,7 @@ async def tell_late(context: dict[str, Any]) -> None:
 class RetryUnlessToMend(RetryPolicy):
     """No retry mends a file: where that is all that failed, the alert goes out at once."""
 
-    def evaluate(
-        self, exception: BaseException, try_number: int, max_tries: int, context: Any = None
-    ) -> RetryDecision:
+    def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
         """Ends the task's tries if the test `no_file_to_mend`, and nothing else, has failed."""
         failed = str(exception).removeprefix(DBT_FAILED).splitlines()
         if failed and all(line.startswith("no_file_to_mend: Got ") for line in failed):

@@ -43,7 +43,9 @@ def failed(
     for row in (files or [])[:MOST_FILES]:
         lines.extend(_file_to_mend(row))
     if files is None:
-        lines.append("The warehouse could not be asked which files are to be mended; they stand in staging.files_to_mend.")
+        lines.append(
+            "The warehouse could not be asked which files are to be mended; they stand in staging.files_to_mend."
+        )
     elif len(files) > MOST_FILES:
         lines.append(f"... and {len(files) - MOST_FILES} more: select * from staging.files_to_mend")
     return "\n".join([*lines, f"Log: {log_url}", f"What to do: {advice}"])

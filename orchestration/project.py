@@ -62,7 +62,7 @@ def use_connections(context: Any, operator: Any) -> None:
             found = read()
         except Exception as error:
             raise AirflowFailException(f"The Airflow connection {name} is missing or wrong: {error}") from error
-        os.environ.update({key: value for key, value in found.items() if value})
+        os.environ.update({key: value for key, value in found.items() if value is not None})
 
 
 def _aws_default() -> dict[str, str | None]:
@@ -75,7 +75,7 @@ def _aws_default() -> dict[str, str | None]:
     return {
         "AWS_ACCESS_KEY_ID": credentials.access_key,
         "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
-        "AWS_SESSION_TOKEN": credentials.token,
+        "AWS_SESSION_TOKEN": credentials.token or "",  # not that of another key
         "AWS_DEFAULT_REGION": hook.region_name,
         "AWS_ENDPOINT_URL": hook.conn_config.get_service_endpoint_url("s3"),
     }

@@ -46,7 +46,7 @@ def ask(query: str) -> list[Row]:
 
     options = Namespace(
         project_dir=str(PROJECT),
-        profiles_dir=os.environ.get("DBT_PROFILES_DIR") or str(PROJECT),
+        profiles_dir=str(PROJECT),
         profile=None,
         target=os.environ.get("DBT_TARGET") or "duckdb",
         threads=1,

@@ -30,8 +30,14 @@ PROJECT = Path(__file__).resolve().parents[1]
 # What the tasks of the DAGs import, much of it only once they run.
 NEEDED = (
     "airflow.providers.amazon.aws.hooks.s3",
+    "airflow.providers.amazon.aws.sensors.s3",
+    "airflow.providers.standard.decorators.python",
+    "cosmos.converter",
     "cosmos.operators.local",
+    "cosmos.profiles",
+    "dbt_common.clients.agate_helper",
     "openlineage.client.facet_v2",
+    "openlineage.common.provider.dbt.processor",
     "orchestration.alerts",
     "orchestration.landing",
     "orchestration.project",

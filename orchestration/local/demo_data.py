@@ -1,7 +1,7 @@
 """Demo sales files, the same bytes every time: `python -m orchestration.local.demo_data [ROOT]` lands three good days.
 
-Each file holds what a sender's files hold: sales of the day and a few late ones, returns, guests, corrections of earlier
-days, repeats, and about one row in a hundred that breaks the contract in one of the ways of `REJECTED`.
+Each file holds what a sender's files hold: sales of the day and a few late ones, returns, guests, corrections of
+earlier days, repeats, and not quite one row in a hundred that breaks the contract in one of the ways of `REJECTED`.
 """
 
 import argparse

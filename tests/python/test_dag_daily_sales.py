@@ -1,16 +1,18 @@
 """The DAG has the business's structure and settings, and its alerts hold up. No scheduler is needed."""
 
 import asyncio
+import json
 import os
 import re
 import socket
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowSensorTimeout
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
 from orchestration import alerts, project
 
@@ -57,6 +59,28 @@ def test_every_model_is_a_task_of_its_folder(dag):
         built = {re.sub("_(model_build|build|run|seed)$", "", task) for task in tasks}
         assert models <= built
         assert built - models <= {"currencies", "load_ledger"}
+
+
+def test_every_data_test_is_run_by_a_task():
+    """A test of the gate runs in `quality_checks`, any other with the last of the models that it reads."""
+    manifest = json.loads((project.PROJECT / "target" / "manifest.json").read_text())
+    nodes, parents = manifest["nodes"] | manifest["sources"], manifest["parent_map"]
+
+    def stage(name):
+        return Path(nodes[name]["original_file_path"]).parts[:2]
+
+    def ancestors(name):
+        return {name}.union(*(ancestors(parent) for parent in parents[name]))
+
+    gate = [("models", "landing"), ("models", "staging"), ("seeds", "currencies.csv")]
+    after = [("models", "marts"), ("models", "monitoring")]
+    tests = [name for name, node in nodes.items() if node["resource_type"] == "test"]
+    assert tests
+    for test in tests:
+        reads = {name for name in parents[test] if name in nodes}
+        at_gate = all(stage(name) in gate for name in reads)
+        with_model = any(stage(name) in after and reads <= ancestors(name) for name in reads)
+        assert at_gate or with_model, f"{test} is run by no task"
 
 
 def test_schedule_and_settings(dag):
@@ -121,7 +145,7 @@ def test_dbt_tasks_load_what_was_waited_for_one_at_a_time(dag):
     assert len(dbt) > 10
     for task in dbt:
         assert task.env["LANDING_ROOT"] == "s3://company-data-lake"
-        assert os.path.isabs(task.env["WAREHOUSE_PATH"])
+        assert Path(task.env["WAREHOUSE_PATH"]).is_absolute()
         assert task.pool == "warehouse"
         assert not any("AWS" in name or "SNOWFLAKE" in name for name in task.env)
 
@@ -239,13 +263,57 @@ def test_a_failure_of_which_airflow_tells_little_is_told_all_the_same(monkeypatc
     assert told[1] == "mail"
 
 
-def test_a_missing_connection_is_one_plain_sentence(monkeypatch):
-    from airflow.sdk.exceptions import AirflowFailException
+@pytest.fixture
+def no_credentials(monkeypatch):
+    """A machine without an AWS account; what a test puts into the environment is gone after it."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "SNOWFLAKE_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    before = dict(os.environ)
+    yield
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
 
-    def missing():
-        raise ValueError("there is none")
 
-    monkeypatch.setattr(project, "_aws_default", missing)
+def test_connections_become_the_environment_of_dbt(no_credentials, monkeypatch):
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"a passphrase")).decode()
+    aws = {"conn_type": "aws", "login": "an id", "password": "a secret"}
+    aws |= {"extra": {"region_name": "eu-west-1", "endpoint_url": "http://s3.example"}}
+    snowflake = {"conn_type": "snowflake", "login": "etl_user", "password": "a passphrase"}
+    snowflake |= {"extra": {"account": "acme", "role": "transformer", "private_key_content": pem}}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(aws))
+    monkeypatch.setenv("AIRFLOW_CONN_SNOWFLAKE_PROD", json.dumps(snowflake))
+    monkeypatch.setattr(project, "TARGET", "snowflake")
+
+    project.use_connections({}, None)
+
+    env = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "SNOWFLAKE_"))}
+    assert env.pop("SNOWFLAKE_PRIVATE_KEY").startswith("MII")
+    assert (
+        env.items()
+        >= {
+            "AWS_ACCESS_KEY_ID": "an id",
+            "AWS_SECRET_ACCESS_KEY": "a secret",
+            "AWS_SESSION_TOKEN": "",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "AWS_ENDPOINT_URL": "http://s3.example",
+            "SNOWFLAKE_ACCOUNT": "acme",
+            "SNOWFLAKE_USER": "etl_user",
+            "SNOWFLAKE_ROLE": "transformer",
+        }.items()
+    )
+
+
+def test_a_missing_connection_is_one_plain_sentence(no_credentials, monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_AWS_DEFAULT", raising=False)
     with pytest.raises(AirflowFailException) as error:
         project.use_connections({}, None)
-    assert str(error.value) == "The Airflow connection aws_default is missing or wrong: there is none"
+    assert str(error.value) == (
+        "The Airflow connection aws_default is missing or wrong: it gives no access key, and this machine has no role"
+    )

@@ -45,7 +45,10 @@ def scheduled(airflow):
 def told(airflow, scheduled):
     """What chat and mail receive from now on."""
     chat, mail = len(airflow.chat.messages), len(airflow.mail.messages)
-    return lambda: ([m["text"] for m in airflow.chat.messages[chat:]], [m["text"] for m in airflow.mail.messages[mail:]])
+    return lambda: (
+        [m["text"] for m in airflow.chat.messages[chat:]],
+        [m["text"] for m in airflow.mail.messages[mail:]],
+    )
 
 
 def test_the_scheduled_run_loads_the_day_before(airflow, scheduled):

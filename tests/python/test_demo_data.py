@@ -1,0 +1,186 @@
+"""The demo files: the same every time, and with everything in them that a sender's files hold."""
+
+import csv
+import io
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from orchestration.landing import inspect
+from orchestration.local import demo_data
+from orchestration.local.demo_data import COLUMNS, GOOD_DAYS, MALFORMED_RECORD, REJECTED
+
+pytestmark = pytest.mark.fast
+
+ALL_REASONS = 2
+SALE_ID = re.compile(r"S\d{10}")
+
+
+def records(content: bytes) -> list[dict[str, str]]:
+    """The records of a file."""
+    return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+
+
+def utc(text: str) -> datetime:
+    """A time as the contract reads it."""
+    time = datetime.fromisoformat(text)
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def good(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The rows that keep the contract, so far as one can see from their keys and times."""
+    rejected = [{**row} for row in rows if row["sale_id"] in rejected_ids(rows)]
+    return [row for row in rows if row not in rejected]
+
+
+def rejected_ids(rows: list[dict[str, str]]) -> set[str]:
+    """The keys of the rows that are made to be rejected: those of their block of keys, and none."""
+    block = range(demo_data.SALES + demo_data.LATE, demo_data.SALES + demo_data.LATE + len(REJECTED))
+    return {row["sale_id"] for row in rows if not row["sale_id"] or int(row["sale_id"][1:]) % 10_000 in block}
+
+
+@pytest.fixture(scope="module")
+def days() -> dict[str, list[dict[str, str]]]:
+    return {day: records(demo_data.day_file(day)) for day in GOOD_DAYS}
+
+
+def test_another_process_makes_the_same_bytes() -> None:
+    code = (
+        "import hashlib; from orchestration.local import demo_data as d;"
+        "files = [*map(d.day_file, reversed(d.GOOD_DAYS)), d.restated_first_day(), d.malformed_day()];"
+        "print(*(hashlib.sha256(file).hexdigest() for file in files))"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("day", GOOD_DAYS)
+def test_a_good_day_is_well_formed_and_of_about_5000_sales(day: str, days: dict) -> None:
+    content = demo_data.day_file(day)
+    seen = inspect(lambda: io.BytesIO(content), False, COLUMNS)
+    assert seen.problem is None
+    assert seen.columns == list(COLUMNS)
+    assert 4_800 < len(days[day]) < 5_200
+    assert 0.005 < len(REJECTED) / len(days[day]) < 0.015
+
+
+def test_keys_grow_with_time(days: dict) -> None:
+    own = defaultdict(list)
+    for rows in days.values():
+        for row in good(rows):
+            own[int(row["sale_id"][1:]) // 10_000].append(row)
+    blocks = sorted(own)
+    assert len(blocks) == len(GOOD_DAYS)
+    for earlier, later in zip(blocks, blocks[1:], strict=False):
+        assert max(utc(row["sold_at"]) for row in own[earlier]) < max(utc(row["sold_at"]) for row in own[later])
+
+
+@pytest.mark.parametrize("day", GOOD_DAYS)
+def test_every_kind_of_row_is_there(day: str, days: dict) -> None:
+    rows = good(days[day])
+    assert 500 < sum(row["customer_id"] == "" for row in rows) < 1_500
+    assert 50 < sum(int(row["quantity"]) < 0 for row in rows) < 400
+    assert len({row["store_id"] for row in rows}) == len(demo_data.STORES)
+    assert {row["currency"] for row in rows} == {"GBP", "EUR", "CHF", "USD", "JPY"}
+    assert any(row["discount_amount"] == "" for row in rows)
+    assert any(float(row["discount_amount"] or 0) > 0 for row in rows)
+    for character in (",", '"', "\n"):
+        assert any(character in row["store_id"] + row["product_id"] for row in rows)
+    for ending in (r"\.250Z", r"\+01:00", r"-05:00", r"\+09:00", r"\d \d\d:\d\d:\d\d"):
+        assert any(re.search(ending + "$", row["sold_at"]) for row in rows)
+
+
+@pytest.mark.parametrize("day", GOOD_DAYS)
+def test_versions_within_a_file(day: str, days: dict) -> None:
+    seen: dict[str, list[dict[str, str]]] = defaultdict(list)
+    kinds = {"repeated": 0, "outdated": 0, "tied": 0}
+    for row in good(days[day]):
+        for before in seen[row["sale_id"]]:
+            kinds["repeated"] += before == row
+            kinds["outdated"] += utc(before["updated_at"]) > utc(row["updated_at"])
+            kinds["tied"] += before != row and utc(before["updated_at"]) == utc(row["updated_at"])
+        seen[row["sale_id"]].append(row)
+    assert kinds["repeated"] >= demo_data.REPEATED
+    assert kinds["outdated"] >= demo_data.OUTDATED
+    assert kinds["tied"] >= demo_data.TIED
+
+
+@pytest.mark.parametrize(("day", "earlier"), [(1, 0), (2, 1), (2, 0)])
+def test_corrections_of_earlier_days(day: int, earlier: int, days: dict) -> None:
+    first = {row["sale_id"]: row for row in reversed(good(days[GOOD_DAYS[earlier]]))}
+    block = demo_data._keys(datetime.fromisoformat(GOOD_DAYS[earlier]).date()) // 10_000
+    pairs = [
+        (first[row["sale_id"]], row)
+        for row in good(days[GOOD_DAYS[day]])
+        if int(row["sale_id"][1:]) // 10_000 == block and row["sale_id"] in first
+    ]
+    newer = [pair for pair in pairs if utc(pair[1]["updated_at"]) > utc(pair[0]["updated_at"])]
+    assert len(newer) == demo_data.CORRECTED
+    assert len(pairs) - len(newer) == demo_data.OUTDATED
+    assert any(utc(before["sold_at"]).date() != utc(after["sold_at"]).date() for before, after in newer)
+    assert any(before["currency"] != after["currency"] for before, after in newer)
+
+
+@pytest.mark.parametrize("day", GOOD_DAYS)
+def test_one_row_of_each_kind_of_reject(day: str, days: dict) -> None:
+    rows = days[day]
+    rejected = [row for row in rows if row["sale_id"] in rejected_ids(rows)]
+    assert len(rejected) == len(REJECTED)
+    start = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    for kind, broken in demo_data._rejected(start).items():
+        assert any(row.items() >= broken.items() for row in rejected), kind
+
+
+def test_the_rejects_break_each_rule_of_each_column() -> None:
+    start = datetime.fromisoformat(GOOD_DAYS[0]).replace(tzinfo=UTC)
+    kinds = demo_data._rejected(start).values()
+    alone = defaultdict(set)
+    for broken in kinds:
+        if len(broken) == 1:
+            for column, value in broken.items():
+                alone[column].add(value == "")
+    typed = {"quantity", "unit_price", "currency", "sold_at", "updated_at"}
+    assert alone == {
+        **{column: {True} for column in ("sale_id", "store_id", "product_id")},
+        **{column: {True, False} for column in typed},
+        "discount_amount": {False},
+    }
+    assert any(len(broken) == ALL_REASONS for broken in kinds)
+
+
+def test_the_restated_day_lacks_changes_and_adds_rows(days: dict) -> None:
+    before = {row["sale_id"]: row for row in reversed(good(days[GOOD_DAYS[0]]))}
+    after = {row["sale_id"]: row for row in reversed(good(records(demo_data.restated_first_day())))}
+    assert len(before.keys() - after.keys()) == 60
+    assert len(after.keys() - before.keys()) == 40
+    assert 100 < sum(before[key] != after[key] for key in before.keys() & after.keys()) <= 120
+    assert all(SALE_ID.fullmatch(key) for key in after)
+
+
+def test_the_malformed_day_is_refused_with_its_record() -> None:
+    content = demo_data.malformed_day()
+    seen = inspect(lambda: io.BytesIO(content), False, COLUMNS)
+    assert (seen.problem, seen.record) == ("an unclosed quote", MALFORMED_RECORD)
+    assert content.count(b"\n") > MALFORMED_RECORD + 1_000
+
+
+def test_only_missing_files_are_written(tmp_path: Path) -> None:
+    paths = demo_data.write_demo(tmp_path)
+    assert paths == [tmp_path / f"raw/sales/{day}/sales_export.csv" for day in GOOD_DAYS]
+    assert [path.read_bytes() for path in paths] == [demo_data.day_file(day) for day in GOOD_DAYS]
+    paths[0].write_bytes(b"restated")
+    paths[1].unlink()
+    assert demo_data.write_demo(tmp_path) == paths
+    assert paths[0].read_bytes() == b"restated"
+    assert paths[1].read_bytes() == demo_data.day_file(GOOD_DAYS[1])
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == paths

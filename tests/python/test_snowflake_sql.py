@@ -1,0 +1,73 @@
+"""The SQL that Snowflake would get is Snowflake's: compiled for that target without a server, and parsed."""
+
+import os
+from pathlib import Path
+
+import pytest
+from dbt.adapters.snowflake import SnowflakeAdapter
+from dbt.cli.main import dbtRunner
+from sqlfluff.core import FluffConfig, Linter
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+RUN_TIME_SQL = """
+{%- set feed = {'raw': 'raw_sales', 'contract': 'typed_sales', 'verdicts': 'file_verdicts', 'day': 'sold_at'} -%}
+{%- set landed, refused = source('landing', 'landed_files'), source('landing', 'refused_files') -%}
+{%- set raw, sales = ref('raw_sales'), ref('daily_sales') -%}
+{%- set file = {'path': "raw/sales/2024-01-05/sales_export.csv", 'content_hash': 'h', 'file_date': '2024-01-05', 'landing_id': 1} -%}
+-- depends_on: {{ ref('file_verdicts') }} {{ ref('typed_sales') }} {{ ref('load_ledger') }} {{ ref('raw_sales') }}
+{% for statement in snowflake_load_objects(raw) %}{{ statement }};
+{% endfor %}
+{{ snowflake_new_files(landed, refused, 'sales') }};
+{{ snowflake_header(raw, '@landing_zone', file) }};
+{{ snowflake_copy_file(raw, '@landing_zone', ['sale_id', 'quantity'], ['quantity', 'extra', 'sale_id'], file) }};
+{{ snowflake_register(landed, file, 5) }};
+{{ snowflake_refuse(refused, file, 3, "it's bad") }};
+{{ collect_changes(sales, raw, 'sale_id', feed, '1', '2') }}
+{{ write_ledger(feed, '1') }}
+{{ mark_touched_days() }}
+{{ apply_changes(sales, raw, 'sale_id', ['sale_id', 'quantity', 'updated_at']) }}
+select 1
+"""
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory) -> dict[str, str]:
+    """Compiled SQL by name, for the Snowflake target."""
+    target = tmp_path_factory.mktemp("snowflake")
+    # Nothing is built yet: whether a model is incremental would be asked of the server.
+    asks, SnowflakeAdapter.list_relations_without_caching = (
+        SnowflakeAdapter.list_relations_without_caching,
+        lambda *_: [],
+    )
+    environment = {"DBT_TARGET": "snowflake", "SNOWFLAKE_ACCOUNT": "none"}
+    os.environ.update(environment)
+    try:
+        options = ["--quiet", "--target-path", str(target), "--no-populate-cache"]
+        options += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
+        models = dbtRunner().invoke(["compile", "--select", "path:models", *options])
+        assert models.success, models.exception or [result.message for result in models.result]
+        inline = dbtRunner().invoke(["compile", "--inline", RUN_TIME_SQL, *options])
+        assert inline.success, inline.exception or [result.message for result in inline.result]
+    finally:
+        SnowflakeAdapter.list_relations_without_caching = asks
+        for name in environment:
+            del os.environ[name]
+    found = {result.node.name: result.node.compiled_code for result in models.result if result.node.compiled_code}
+    return found | {"run time": inline.result.results[0].node.compiled_code}
+
+
+def test_every_statement_parses_as_snowflakes(compiled):
+    linter = Linter(config=FluffConfig(overrides={"dialect": "snowflake", "templater": "raw"}))
+    unparsable = {
+        name: [f"line {problem.line_no}: {problem.desc()}" for problem in linter.parse_string(sql).violations]
+        for name, sql in compiled.items()
+    }
+    assert {name: problems for name, problems in unparsable.items() if problems} == {}
+
+
+def test_the_dispatched_sql_is_snowflakes(compiled):
+    assert "try_to_timestamp_tz" in compiled["typed_sales"]
+    assert "regexp_full_match" not in compiled["typed_sales"]
+    assert "on_error = skip_file" in compiled["run time"]
+    assert "merge into" in compiled["run time"]
