@@ -54,11 +54,27 @@ where {{ of_run('passed.file_date') }}
     {%- set plan = modules.re.search('merging landings: ([0-9, ]+|null); replacing: ([0-9, ]+|null)', sql) -%}
     {%- set arriving, replaced = plan.group(1), plan.group(2) -%}
     {{ collect_changes(target, winners, key, feed, arriving, replaced) }}
+    {% call in_transaction() %}
     {{ write_ledger(feed, arriving) }}
     {{ mark_touched_days() }}
     {{ apply_changes(target, winners, key, columns) }}
     {{ forget_landings(feed) }}
-    select 1
+    {% endcall %}
+{% endmacro %}
+
+
+{#- Statements that come true together. dbt-duckdb has begun a transaction and commits it; dbt-snowflake sends each
+    statement by itself. -#}
+{% macro in_transaction() %}
+    {{ return(adapter.dispatch('in_transaction')(caller())) }}
+{% endmacro %}
+
+{% macro duckdb__in_transaction(statements) %}
+    {{ return(statements) }}
+{% endmacro %}
+
+{% macro snowflake__in_transaction(statements) %}
+    {{ return('begin;\n' ~ statements ~ '\ncommit;') }}
 {% endmacro %}
 
 
@@ -296,9 +312,8 @@ when not matched then insert ({{ columns | join(', ') }})
     {%- endset -%}
     {%- set older = landing_ids(older) -%}
     {%- if older != 'null' %}
-create or replace temporary table forgotten_landings as
-select landing_id
-from {{ landed }}
+        {% for table in [ref(feed.raw), ref(feed.contract), ref(feed.verdicts), landed] %}
+delete from {{ table }}
 where landing_id in ({{ older }}) and landing_id not in (
     select max(in_force.landing_id)
     from {{ landed }} as in_force
@@ -308,9 +323,6 @@ where landing_id in ({{ older }}) and landing_id not in (
         and ledger.verdict = 'passed'
     group by in_force.source_file
 );
-        {% for table in [ref(feed.raw), ref(feed.contract), ref(feed.verdicts), landed] %}
-delete from {{ table }}
-where landing_id in ({{ older }}) and landing_id in (select landing_id from forgotten_landings);
         {% endfor %}
     {%- endif -%}
 {% endmacro %}

@@ -40,6 +40,7 @@ create table if not exists {{ source('landing', 'touched_days') }} (day date, to
     {%- set stale = modules.re.search("stale days: (.*); touched by: (.*)", sql) -%}
     {%- set days, merges = stale.group(1).split(', '), stale.group(2).split(', ') -%}
     {%- set days = day_list(days if days[0] else []) %}
+    {% call in_transaction() %}
 delete from {{ arguments.target_relation }} where {{ arguments.unique_key }} in ({{ days }});
 
 insert into {{ arguments.target_relation }} ({{ columns }})
@@ -47,4 +48,5 @@ select {{ columns }} from {{ arguments.temp_relation }};
 
 delete from {{ source('landing', 'touched_days') }}
 where day in ({{ days }}) and touched_by in ('{{ merges | join("', '") }}');
+    {% endcall %}
 {% endmacro %}

@@ -27,7 +27,7 @@ ENV = {
     # What the sensor waits for is what dbt loads.
     "LANDING_ROOT": f"s3://{BUCKET}",
     # Cosmos runs dbt in a folder of its own: relative to the project, not to that.
-    "WAREHOUSE_PATH": str(PROJECT / os.environ.get("WAREHOUSE_PATH", "warehouse.duckdb")),
+    "WAREHOUSE_PATH": str(PROJECT / (os.environ.get("WAREHOUSE_PATH") or "warehouse.duckdb")),
     # Unit tests test the code, not the data: they have run before it came here.
     "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
 }

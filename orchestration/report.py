@@ -90,14 +90,16 @@ _heard: list[str] = []
 
 
 def listen(event: Any) -> None:
-    """A callback of dbt: notes that a load found nothing new."""
+    """A callback of dbt: hears what a load says when it finds nothing new."""
     if "Nothing to do" in event.info.msg:
         _heard.append(event.info.msg)
 
 
 def found_nothing_new() -> bool:
-    """Whether the load that ran in this process said so."""
-    return bool(_heard)
+    """Whether the load that has just run in this process said so."""
+    heard = bool(_heard)
+    _heard.clear()
+    return heard
 
 
 def totals(files: Sequence[Row]) -> dict[str, int]:

@@ -109,13 +109,7 @@ with DAG(
 
     transform = DbtTaskGroup(
         "transform_sales",
-        render_config=models(
-            "path:models/staging/sales",
-            # What the contract lists, and the ledger, which tells the gate what is merged already.
-            "path:seeds/currencies.csv",
-            "path:models/marts/sales/load_ledger.sql",
-            tests=TestBehavior.NONE,
-        ),
+        render_config=models("path:models/staging/sales", "path:seeds/currencies.csv", tests=TestBehavior.NONE),
         operator_args=OPERATOR_ARGS,
         **DBT,
     )

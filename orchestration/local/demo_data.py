@@ -269,11 +269,17 @@ def day_file(day: str) -> bytes:
 
 
 def restated_first_day() -> bytes:
-    """The first day's file as its sender corrects it: some rows are gone, some changed, some new."""
-    day = date.fromisoformat(GOOD_DAYS[0])
+    """The first day's file as its sender corrects it: some rows are gone, some changed, some new.
+
+    Of some that are gone, the second day's file has an older version, which then comes back.
+    """
+    day, next_day = (date.fromisoformat(day) for day in GOOD_DAYS[:2])
     random = Random("restated")
-    numbers = random.sample(range(SALES), 180)
-    gone, changed = {f"S{_keys(day) + n:010}" for n in numbers[:60]}, {_keys(day) + n for n in numbers[60:]}
+    later = _corrections(Random(f"file of {next_day}"), next_day)
+    coming_back = [sale.number for sale in later if sale.updated_at < _at(next_day, 0)][:10]
+    others = sorted({sale.number for sale in _own_sales(day)} - set(coming_back))
+    numbers = coming_back + random.sample(others, 170)
+    gone, changed = {f"S{number:010}" for number in numbers[:60]}, set(numbers[60:])
     new_versions = {
         f"S{sale.number:010}": _corrected(random, sale, sale.updated_at + timedelta(hours=1)).record()
         for sale in _own_sales(day)

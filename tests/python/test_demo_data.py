@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -32,16 +33,25 @@ def utc(text: str) -> datetime:
     return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
+def is_made_to_be_rejected(row: dict[str, str]) -> bool:
+    """Whether a row has no key, or one of those that are kept for rejects."""
+    first = demo_data.SALES + demo_data.LATE
+    return not row["sale_id"] or first <= number(row) % demo_data.KEYS_A_DAY < first + len(REJECTED)
+
+
 def good(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The rows that keep the contract, so far as one can see from their keys and times."""
-    rejected = [{**row} for row in rows if row["sale_id"] in rejected_ids(rows)]
-    return [row for row in rows if row not in rejected]
+    """The rows that keep the contract."""
+    return [row for row in rows if not is_made_to_be_rejected(row)]
 
 
-def rejected_ids(rows: list[dict[str, str]]) -> set[str]:
-    """The keys of the rows that are made to be rejected: those of their block of keys, and none."""
-    block = range(demo_data.SALES + demo_data.LATE, demo_data.SALES + demo_data.LATE + len(REJECTED))
-    return {row["sale_id"] for row in rows if not row["sale_id"] or int(row["sale_id"][1:]) % 10_000 in block}
+def number(row: dict[str, str]) -> int:
+    """The number in a sale's key."""
+    return int(row["sale_id"][1:])
+
+
+def block(row: dict[str, str]) -> int:
+    """The block of keys that a sale's key is of: that of the day when it was first sent."""
+    return number(row) // demo_data.KEYS_A_DAY
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +88,9 @@ def test_keys_grow_with_time(days: dict) -> None:
     own = defaultdict(list)
     for rows in days.values():
         for row in good(rows):
-            own[int(row["sale_id"][1:]) // 10_000].append(row)
-    blocks = sorted(own)
-    assert len(blocks) == len(GOOD_DAYS)
-    for earlier, later in zip(blocks, blocks[1:], strict=False):
+            own[block(row)].append(row)
+    assert len(own) == len(GOOD_DAYS)
+    for earlier, later in pairwise(sorted(own)):
         assert max(utc(row["sold_at"]) for row in own[earlier]) < max(utc(row["sold_at"]) for row in own[later])
 
 
@@ -118,11 +127,11 @@ def test_versions_within_a_file(day: str, days: dict) -> None:
 @pytest.mark.parametrize(("day", "earlier"), [(1, 0), (2, 1), (2, 0)])
 def test_corrections_of_earlier_days(day: int, earlier: int, days: dict) -> None:
     first = {row["sale_id"]: row for row in reversed(good(days[GOOD_DAYS[earlier]]))}
-    block = demo_data._keys(datetime.fromisoformat(GOOD_DAYS[earlier]).date()) // 10_000
+    earlier_block = max(block(row) for row in first.values())
     pairs = [
         (first[row["sale_id"]], row)
         for row in good(days[GOOD_DAYS[day]])
-        if int(row["sale_id"][1:]) // 10_000 == block and row["sale_id"] in first
+        if block(row) == earlier_block and row["sale_id"] in first
     ]
     newer = [pair for pair in pairs if utc(pair[1]["updated_at"]) > utc(pair[0]["updated_at"])]
     assert len(newer) == demo_data.CORRECTED
@@ -133,8 +142,7 @@ def test_corrections_of_earlier_days(day: int, earlier: int, days: dict) -> None
 
 @pytest.mark.parametrize("day", GOOD_DAYS)
 def test_one_row_of_each_kind_of_reject(day: str, days: dict) -> None:
-    rows = days[day]
-    rejected = [row for row in rows if row["sale_id"] in rejected_ids(rows)]
+    rejected = [row for row in days[day] if is_made_to_be_rejected(row)]
     assert len(rejected) == len(REJECTED)
     start = datetime.fromisoformat(day).replace(tzinfo=UTC)
     for kind, broken in demo_data._rejected(start).items():
@@ -165,6 +173,13 @@ def test_the_restated_day_lacks_changes_and_adds_rows(days: dict) -> None:
     assert len(after.keys() - before.keys()) == 40
     assert 100 < sum(before[key] != after[key] for key in before.keys() & after.keys()) <= 120
     assert all(SALE_ID.fullmatch(key) for key in after)
+    gone = before.keys() - after.keys()
+    older = [
+        row
+        for row in good(days[GOOD_DAYS[1]])
+        if row["sale_id"] in gone and utc(row["updated_at"]) < utc(before[row["sale_id"]]["updated_at"])
+    ]
+    assert len(older) >= 10
 
 
 def test_the_malformed_day_is_refused_with_its_record() -> None:

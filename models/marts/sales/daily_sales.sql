@@ -23,7 +23,7 @@ with arriving as (
 ),
 {% if plan.replaced != 'null' %}
 -- Sales that an earlier content of a restated file had: what other files say of them comes back.
-returning as (
+coming_back as (
 
     select *
     from {{ ref('clean_sales') }}
@@ -37,7 +37,7 @@ candidates as (
     select * from arriving
     {% if plan.replaced != 'null' -%}
     union all
-    select * from returning
+    select * from coming_back
     {%- endif %}
 
 )
