@@ -348,7 +348,9 @@ class Loader:
                 self.cursor.execute(f"delete from {self.tables.refused} where source_file = ?", [path])
 
     def _new_or_restated(self, files: list[LandedFile]) -> list[tuple[LandedFile, Inspection]]:
-        newest = self._known(f"{self.tables.landed} qualify landing_id = max(landing_id) over (partition by source_file)")
+        newest = self._known(
+            f"{self.tables.landed} qualify landing_id = max(landing_id) over (partition by source_file)"
+        )
         refused = self._known(self.tables.refused)
         news = []
         for file in files:

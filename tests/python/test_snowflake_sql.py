@@ -14,7 +14,9 @@ RUN_TIME_SQL = """
 {%- set feed = {'raw': 'raw_sales', 'contract': 'typed_sales', 'verdicts': 'file_verdicts', 'day': 'sold_at'} -%}
 {%- set landed, refused = source('landing', 'landed_files'), source('landing', 'refused_files') -%}
 {%- set raw, sales = ref('raw_sales'), ref('daily_sales') -%}
-{%- set file = {'path': "raw/sales/2024-01-05/sales_export.csv", 'content_hash': 'h', 'file_date': '2024-01-05', 'landing_id': 1} -%}
+{%- set file = {
+    'path': 'raw/sales/2024-01-05/sales_export.csv', 'content_hash': 'h', 'file_date': '2024-01-05', 'landing_id': 1
+} -%}
 -- depends_on: {{ ref('file_verdicts') }} {{ ref('typed_sales') }} {{ ref('load_ledger') }} {{ ref('raw_sales') }}
 {% for statement in snowflake_load_objects(raw) %}{{ statement }};
 {% endfor %}
@@ -24,10 +26,11 @@ RUN_TIME_SQL = """
 {{ snowflake_register(landed, file, 5) }};
 {{ snowflake_refuse(refused, file, 3, "it's bad") }};
 {{ collect_changes(sales, raw, 'sale_id', feed, '1', '2') }}
+{% call in_transaction() %}
 {{ write_ledger(feed, '1') }}
 {{ mark_touched_days() }}
 {{ apply_changes(sales, raw, 'sale_id', ['sale_id', 'quantity', 'updated_at']) }}
-select 1
+{% endcall %}
 """
 
 
