@@ -27,8 +27,9 @@ setup: .venv/.ready profiles.yml demo/landing target/manifest.json ## Make .venv
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# The path in full: dbt parses anew whenever it differs from that of the last command.
 profiles.yml: profiles.yml.example
-	cp $< $@
+	sed "s|'warehouse.duckdb'|'$(CURDIR)/warehouse.duckdb'|" $< > $@
 
 demo/landing: .venv/.ready orchestration/local/demo_data.py
 	$(BIN)/python -m orchestration.local.demo_data $@
@@ -59,6 +60,10 @@ audit: setup ## Compute production anew from the raw tables and compare it row f
 docs: setup ## The dbt docs site, as one page: target/static_index.html
 	@$(BIN)/dbt docs generate --static
 	@echo "Open target/static_index.html in a browser."
+
+.PHONY: graph
+graph: setup ## Airflow's DAGs as Mermaid: docs/graph.md
+	$(BIN)/python -m orchestration.graph
 
 .PHONY: lint
 lint: setup ## ruff and sqlfluff

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import duckdb
@@ -23,6 +24,8 @@ order by ledger.source_file, ledger.held_rows
 """
 REJECTED = "select source_file, reject_reasons, count(*) from staging.rejected_sales group by all order by all"
 REFUSED = "select source_file, source_record, reason from staging.refused_files order by source_file"
+LOADED = "select source_file, content_hash from prod.load_ledger where held_rows = 0"
+MOST_COLUMNS = 7
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,10 @@ class Warehouse:
         tables = self.query("select table_name from information_schema.tables where table_schema = 'prod' order by 1")
         return {table: self.query(f'select count(*), sum(hash(t)) from prod."{table}" as t')[0] for (table,) in tables}
 
+    def holds(self, file: str, content: bytes) -> bool:
+        """Whether production has this very content of a file, whoever has loaded it."""
+        return "load_ledger" in self.production() and (file, sha256(content).hexdigest()) in self.query(LOADED)
+
 
 def show_result(console: Console, warehouse: Warehouse) -> None:
     """Print, for each file, where its rows are, and why some of them are not in production."""
@@ -71,10 +78,23 @@ def show_result(console: Console, warehouse: Warehouse) -> None:
     reasons: dict[str, Counter] = {}
     for file, joined, count in warehouse.query(REJECTED):
         for reason in joined.split("; "):
-            reasons.setdefault(file, Counter())[reason] += count
+            reasons.setdefault(reason, Counter())[file] += count
     if reasons:
-        console.print("\nRejected rows, by reason (a row may have several); they are in staging.rejected_sales:")
-    for file, counter in reasons.items():
-        console.print(f"  {file}")
-        for reason, count in counter.most_common():
-            console.print(f"    {count:>5,}  {reason}")
+        show_reasons(console, reasons)
+
+
+def show_reasons(console: Console, reasons: dict[str, Counter]) -> None:
+    """Print how often each reason rejected a row: of each file if there are few, else of all."""
+    files = sorted({file for counts in reasons.values() for file in counts})
+    columns = {file.removeprefix("raw/sales/").removesuffix("/sales_export.csv"): [file] for file in files}
+    if len(columns) > MOST_COLUMNS:
+        columns = {"all files": files}
+    table = Table(
+        title="Rejected rows: staging.rejected_sales", title_justify="left", title_style="bold", box=box.SIMPLE
+    )
+    table.add_column("reason (a row may have several)")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for reason, counts in sorted(reasons.items(), key=lambda item: (-item[1].total(), item[0])):
+        table.add_row(reason, *(f"{sum(counts[file] for file in group):,}" for group in columns.values()))
+    console.print(table)
