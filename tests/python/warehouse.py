@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -52,7 +53,11 @@ class Warehouse:
         with environment(
             WAREHOUSE_PATH=str(self.path), LANDING_ROOT=str(self.landing), RUN_DATE=str(day or ""), DBT_TARGET="duckdb"
         ):
-            return self.runner.invoke([*command, "--quiet", "--log-level-file", "none", *map(str, options)])
+            try:
+                return self.runner.invoke([*command, "--quiet", "--log-level-file", "none", *map(str, options)])
+            finally:
+                # A failed run may leave the file open.
+                DuckDBConnectionManager.close_all_connections()
 
     def build(self, *options: str, day: date | str | None = None) -> dbtRunnerResult:
         """`dbt build` as Airflow has it: without the unit tests, which test no data."""
