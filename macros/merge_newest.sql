@@ -294,7 +294,7 @@ using (
     on winners.{{ key }} = existing.{{ key }}
 when matched then update set
     {% for column in columns if column != key -%}
-    existing.{{ column }} = winners.{{ column }}{{ ',' if not loop.last }}
+    {{ column }} = winners.{{ column }}{{ ',' if not loop.last }}
     {% endfor %}
 when not matched then insert ({{ columns | join(', ') }})
     values (winners.{{ columns | join(', winners.') }});
