@@ -1,0 +1,122 @@
+"""Each check of the gate, broken by itself, stops the merge; without the checks the merge still guards itself."""
+
+from __future__ import annotations
+
+import shutil
+
+import duckdb
+import pytest
+from reference import COLUMNS
+from warehouse import DATABASE, PROJECT, Project, Warehouse
+
+ROW = "{key},A,,P,1,2.50,0,EUR,2024-01-0{day}T10:00:00Z,2024-01-0{day}T11:00:00Z"
+GATE = ["resource_type:test", "daily_sales+"]
+
+# By test: how what it guards is broken, after the transform has done its work.
+BREAKS = {
+    "every_record_is_typed": "update staging.file_verdicts set typed = typed - 1 where landing_id = 2",
+    "every_row_is_valid_or_rejected_with_a_reason": (
+        "update staging.file_verdicts set valid = valid - 1 where landing_id = 2"
+    ),
+    "a_passed_file_has_rows_and_fresh_sales": (
+        "update staging.file_verdicts set recent_sales = 0 where landing_id = 2"
+    ),
+    "a_passed_file_keeps_the_reject_rate": (
+        "update staging.file_verdicts set valid = valid - 2, rejected = rejected + 2 where landing_id = 2"
+    ),
+    "dbt_expectations_expect_compound_columns_to_be_unique_file_verdicts_landing_id": (
+        "insert into staging.file_verdicts select * from staging.file_verdicts"
+    ),
+    "clean_sales_one_row_per_sale_and_file": """
+        alter view staging.clean_sales rename to kept;
+        create view staging.clean_sales as select * from staging.kept union all select * from staging.kept""",
+    "clean_sales_keep_the_contract": """
+        alter view staging.clean_sales rename to kept;
+        create view staging.clean_sales as select * replace (nullif(store_id, 'A') as store_id) from staging.kept""",
+    "rejected_sales_say_why": """
+        alter view staging.rejected_sales rename to kept;
+        create view staging.rejected_sales as select * replace (nullif('', '') as reject_reasons) from staging.kept""",
+}
+
+
+def sales(day: int) -> bytes:
+    """A good file of twenty sales, and of one without a store, which is rejected."""
+    rows = [ROW.format(key=f"{day}-{number}", day=day) for number in range(20)]
+    return "\n".join([",".join(COLUMNS), *rows, rows[0].replace(",A,", ",,"), ""]).encode()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Project:
+    return Project(PROJECT, tmp_path_factory.mktemp("gate"))
+
+
+@pytest.fixture(scope="module")
+def prepared(project, tmp_path_factory) -> Warehouse:
+    """A warehouse with one day in production and another that is transformed and waits at the gate."""
+    warehouse = Warehouse(project, tmp_path_factory.mktemp("prepared") / "warehouse")
+    first = {"raw/sales/2024-01-01/sales_export.csv": sales(1)}
+    warehouse.land(first)
+    assert not warehouse.build().red
+    warehouse.land(first | {"raw/sales/2024-01-02/sales_export.csv": sales(2)})
+    assert not warehouse.dbt("run", "--select", "path:models/landing", "path:models/staging").broken
+    return warehouse
+
+
+@pytest.fixture
+def waiting(prepared, tmp_path) -> Warehouse:
+    """A copy of that warehouse to break."""
+    warehouse = Warehouse(prepared.project, tmp_path / "warehouse")
+    shutil.copy(prepared.folder / DATABASE, warehouse.folder / DATABASE)
+    return warehouse
+
+
+def production(warehouse: Warehouse) -> list[tuple]:
+    return warehouse.query("select * from prod.daily_sales order by all")
+
+
+def execute(warehouse: Warehouse, statements: str) -> None:
+    with duckdb.connect(str(warehouse.folder / DATABASE)) as connection:
+        connection.execute(statements)
+
+
+def test_what_waits_at_the_gate_goes_through(waiting):
+    built = waiting.dbt("build", "--select", *GATE, "--exclude-resource-type", "unit_test")
+    assert not built.red
+    assert len(production(waiting)) == 40
+
+
+@pytest.mark.parametrize("check", BREAKS)
+def test_a_broken_check_stops_the_merge(waiting, check):
+    before = production(waiting)
+    execute(waiting, BREAKS[check])
+    built = waiting.dbt("build", "--select", *GATE, "--exclude-resource-type", "unit_test")
+    assert built.statuses[check] == "fail"
+    assert [name for name, status in built.statuses.items() if status == "fail"] == [check]
+    assert built.statuses["daily_sales"] == "skipped"
+    assert production(waiting) == before
+
+
+def test_the_checks_named_here_are_the_gates(project):
+    gate = {"model.reference_pipeline." + name for name in ("file_verdicts", "clean_sales", "rejected_sales")}
+    nodes = project.manifest.nodes.values()
+    tests = {
+        node.name for node in nodes if node.resource_type == "test" and getattr(node, "attached_node", None) in gate
+    }
+    assert tests == set(BREAKS)
+
+
+def test_rows_unaccounted_for_stop_the_merge_without_any_test(waiting):
+    before = production(waiting)
+    execute(waiting, BREAKS["every_row_is_valid_or_rejected_with_a_reason"])
+    built = waiting.dbt("run", "--select", "daily_sales")
+    assert (
+        "21 rows were received, but 19 are valid and 1 rejected. Nothing was merged." in built.statuses["daily_sales"]
+    )
+    assert production(waiting) == before
+
+
+def test_a_held_file_is_not_merged_without_any_test(waiting):
+    before = production(waiting)
+    execute(waiting, "update staging.file_verdicts set verdict = 'held' where landing_id = 2")
+    assert not waiting.dbt("run", "--select", "daily_sales").broken
+    assert production(waiting) == before
