@@ -1,0 +1,123 @@
+"""What one pass over the bytes of a file tells."""
+
+import gzip
+import hashlib
+import io
+import os
+from datetime import date
+
+import pytest
+from dbt_common.exceptions import DbtRuntimeError
+
+from orchestration import landing
+
+pytestmark = pytest.mark.fast
+
+WANTED = ["key", "name"]
+
+
+def inspected(data: bytes, zipped: bool = False, wanted=WANTED) -> landing.Inspection:
+    return landing.inspect(lambda: io.BytesIO(data), zipped, wanted)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"key,name\n",
+        b"key,name",
+        b"\xef\xbb\xbfkey,name\r\n1,a\r\n",
+        b'"key","name"\n1,"two ""quoted"" words"\n',
+        b"name,key,extra\na,1,x\n",
+        "key,name\n1,café\n".encode(),
+    ],
+)
+def test_what_may_be_loaded(data):
+    seen = inspected(data)
+    assert (seen.problem, seen.record) == (None, None)
+    assert seen.content_hash == hashlib.sha256(data).hexdigest()
+    assert set(WANTED) <= set(seen.columns)
+
+
+@pytest.mark.parametrize(
+    ("data", "problem", "record"),
+    [
+        (b"", "0 bytes: not even a header", None),
+        (b"key,name\n1,a\n2,\0\n", "a NUL byte", 3),
+        (b"key,name\n1,caf\xe9\n2,b\n", "not UTF-8: byte 0xe9", 2),
+        (b"key,name\n1,a\n2,caf\xc3", "not UTF-8: the last character is cut off", 3),
+        (b'key,name\n1,a\n2,"b\n3,c\n', "an unclosed quote", 3),
+        (b'key,name\n1,"a\nb"\n\n2,5" pipe\n3,c\n', "an unclosed quote", 3),
+        (b"\nkey,name\n", "the first line is blank: a header is expected", 1),
+        (b"key\n1\n", "the header lacks name", 1),
+        (b"key,nom\n1,a\n", "the header lacks name and has nom, which the contract does not know", 1),
+        (b"key,name,KEY\n", "column KEY, key stands more than once in the header", 1),
+    ],
+)
+def test_what_is_refused(data, problem, record):
+    seen = inspected(data)
+    assert (seen.problem, seen.record) == (problem, record)
+
+
+def test_a_problem_is_found_in_any_block(monkeypatch):
+    monkeypatch.setattr(landing, "BLOCK", 7)
+    text = "key,name\n" + "".join(f"{number},é\n" for number in range(50))
+    assert inspected(text.encode()).problem is None
+    broken = text.encode() + b"50,\xff\n"
+    assert (inspected(broken).problem, inspected(broken).record) == ("not UTF-8: byte 0xff", 52)
+    assert inspected(text.encode() + b"50,\0\n").record == 52
+
+
+def test_zipped():
+    data = b"key,name\n1,a\n"
+    members = gzip.compress(data) + gzip.compress(b"2,b\n")
+    assert inspected(members, zipped=True).problem is None
+    assert inspected(members, zipped=True).content_hash == hashlib.sha256(members).hexdigest()
+    assert inspected(data, zipped=True).problem.startswith("broken gzip")
+    assert inspected(gzip.compress(data * 1000)[:-9], zipped=True).problem.startswith("broken gzip")
+    assert inspected(gzip.compress(b""), zipped=True).problem == "0 bytes: not even a header"
+    assert inspected(gzip.compress(b'key,name\n1,"a\n'), zipped=True).record == 2
+
+
+def test_what_is_listed(tmp_path):
+    for name in (
+        *("2024-01-05/b.csv", "2024-01-05/a.csv.gz", "2024-01-06/sales_export.csv"),
+        *("2024-01-05/notes.txt", "2024-01-05/deeper/c.csv", "2024-02-30/d.csv", "tmp/e.csv", "2024-01-05/f.csv.tmp"),
+    ):
+        path = tmp_path / "raw/sales" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    zone = landing.FolderZone(str(tmp_path))
+    files, others = landing.landed_files(zone, "sales", None)
+    assert [file.path for file in files] == [
+        "raw/sales/2024-01-05/a.csv.gz",
+        "raw/sales/2024-01-05/b.csv",
+        "raw/sales/2024-01-06/sales_export.csv",
+    ]
+    assert len(others) == 5
+    files, others = landing.landed_files(zone, "sales", date(2024, 1, 6))
+    assert ([file.path for file in files], others) == (["raw/sales/2024-01-06/sales_export.csv"], [])
+
+
+def test_a_rewrite_that_keeps_size_and_time_is_seen(tmp_path):
+    path = tmp_path / "raw/sales/2024-01-05/a.csv"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x")
+    zone = landing.FolderZone(str(tmp_path))
+    (file,), _ = landing.landed_files(zone, "sales", None)
+    assert zone.unchanged(file)
+    times = path.stat()
+    path.with_suffix(".new").write_bytes(b"y")
+    path.with_suffix(".new").replace(path)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert not zone.unchanged(file)
+
+
+def test_a_landing_root_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DbtRuntimeError, match="is not a folder"):
+        landing.FolderZone(str(tmp_path / "nowhere"))
+
+
+def test_names_with_wildcards_are_read_as_they_are():
+    assert landing._pattern("a*b?[1].csv") == "a[*]b[?][[]1].csv"
+    assert landing.literal("it's") == "'it''s'"
+    assert landing.identifier('a"b') == '"a""b"'
