@@ -53,11 +53,17 @@ where {{ of_run('passed.file_date') }}
     {#- The plan of the compiled query, not a new one: what landed since then is for the next run. -#}
     {%- set plan = modules.re.search('merging landings: ([0-9, ]+|null); replacing: ([0-9, ]+|null)', sql) -%}
     {%- set arriving, replaced = plan.group(1), plan.group(2) -%}
-    {{ collect_changes(target, winners, key, feed, arriving, replaced) }}
+    {%- set keys -%}
+        select {{ key }} from {{ winners }}
+        union all
+        select {{ key }} from {{ ref(feed.contract) }} where landing_id in ({{ replaced }}) and reject_reasons is null
+    {%- endset -%}
+    {%- set in_range = key_range(key, keys) -%}
+    {{ collect_changes(target, winners, key, feed, replaced, in_range) }}
     {% call in_transaction() %}
     {{ write_ledger(feed, arriving) }}
     {{ mark_touched_days() }}
-    {{ apply_changes(target, winners, key, columns) }}
+    {{ apply_changes(target, winners, key, columns, in_range) }}
     {{ forget_landings(feed) }}
     {% endcall %}
 {% endmacro %}
@@ -80,16 +86,9 @@ where {{ of_run('passed.file_date') }}
 
 {#- One row a key whose row may change: `old_file` and `old_day` of the row that is there, `new_file` and `new_day` of
     the newest version of this merge; `wins` says that the new one takes its place, `leaves` that the old one goes. -#}
-{% macro collect_changes(target, winners, key, feed, arriving, replaced) %}
+{% macro collect_changes(target, winners, key, feed, replaced, in_range) %}
     {%- set verdicts = ref(feed.verdicts) -%}
     {%- set replaced_files = 'select source_file from ' ~ verdicts ~ ' where landing_id in (' ~ replaced ~ ')' -%}
-    {%- set keys -%}
-        select {{ key }} from {{ winners }}
-        {%- if replaced != 'null' %}
-        union all
-        select {{ key }} from {{ ref(feed.contract) }} where landing_id in ({{ replaced }}) and reject_reasons is null
-        {%- endif %}
-    {%- endset %}
 create or replace temporary table merge_changes as
 with winners as (
     select * from {{ winners }}
@@ -97,7 +96,7 @@ with winners as (
 existing as (
     select *, {{ 'source_file in (' ~ replaced_files ~ ')' if replaced != 'null' else 'false' }} as is_replaced
     from {{ target }}
-    where {{ key_range(key, keys) }}
+    where {{ in_range }}
 ),
 compared as (
     select
@@ -268,14 +267,14 @@ from (
 {% endmacro %}
 
 
-{% macro apply_changes(target, winners, key, columns) %}
-    {{ return(adapter.dispatch('apply_changes')(target, winners, key, columns)) }}
+{% macro apply_changes(target, winners, key, columns, in_range) %}
+    {{ return(adapter.dispatch('apply_changes')(target, winners, key, columns, in_range)) }}
 {% endmacro %}
 
 {#- DuckDB pays for an update in place what a delete and an insert cost together several times over. -#}
-{% macro duckdb__apply_changes(target, winners, key, columns) %}
+{% macro duckdb__apply_changes(target, winners, key, columns, in_range) %}
 delete from {{ target }}
-where {{ key }} in (select {{ key }} from merge_changes where leaves);
+where {{ in_range }} and {{ key }} in (select {{ key }} from merge_changes where leaves);
 
 insert into {{ target }} ({{ columns | join(', ') }})
 select {{ columns | join(', ') }}
@@ -283,15 +282,15 @@ from {{ winners }}
 where {{ key }} in (select {{ key }} from merge_changes where wins);
 {% endmacro %}
 
-{% macro snowflake__apply_changes(target, winners, key, columns) %}
+{% macro snowflake__apply_changes(target, winners, key, columns, in_range) %}
 delete from {{ target }}
-where {{ key }} in (select {{ key }} from merge_changes where leaves and new_file is null);
+where {{ in_range }} and {{ key }} in (select {{ key }} from merge_changes where leaves and new_file is null);
 
 merge into {{ target }} as existing
 using (
     select * from {{ winners }} where {{ key }} in (select {{ key }} from merge_changes where wins)
 ) as winners
-    on winners.{{ key }} = existing.{{ key }}
+    on winners.{{ key }} = existing.{{ key }} and existing.{{ in_range }}
 when matched then update set
     {% for column in columns if column != key -%}
     {{ column }} = winners.{{ column }}{{ ',' if not loop.last }}

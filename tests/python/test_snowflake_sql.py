@@ -25,11 +25,11 @@ RUN_TIME_SQL = """
 {{ snowflake_copy_file(raw, '@landing_zone', ['sale_id', 'quantity'], ['quantity', 'extra', 'sale_id'], file) }};
 {{ snowflake_register(landed, file, 5) }};
 {{ snowflake_refuse(refused, file, 3, "it's bad") }};
-{{ collect_changes(sales, raw, 'sale_id', feed, '1', '2') }}
+{{ collect_changes(sales, raw, 'sale_id', feed, '2', "sale_id between 'a' and 'b'") }}
 {% call in_transaction() %}
 {{ write_ledger(feed, '1') }}
 {{ mark_touched_days() }}
-{{ apply_changes(sales, raw, 'sale_id', ['sale_id', 'quantity', 'updated_at']) }}
+{{ apply_changes(sales, raw, 'sale_id', ['sale_id', 'quantity', 'updated_at'], "sale_id between 'a' and 'b'") }}
 {% endcall %}
 """
 
