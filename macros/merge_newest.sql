@@ -188,21 +188,9 @@ left join (
 ) as final on arriving.source_file = final.final_file
 where arriving.landing_id in ({{ arriving }});
 
-delete from {{ ledger }}
-where verdict = 'held' and {{ of_run() }} and not exists (
-    select 1
-    from ({{ held_landings(verdicts) }}) as held
-    where held.source_file = {{ ledger }}.source_file and held.content_hash = {{ ledger }}.content_hash
-);
+delete from {{ ledger }} where verdict = 'held' and {{ of_run() }};
 
-{{ insert_held(verdicts) }}
-    and not exists (
-        select 1
-        from {{ ledger }} as known
-        where known.verdict = 'held'
-            and known.source_file = held.source_file
-            and known.content_hash = held.content_hash
-    );
+{{ insert_held(ledger, verdicts, of_run()) }}
 {% endmacro %}
 
 
@@ -220,12 +208,12 @@ where verdicts.verdict = 'held'
 {% endmacro %}
 
 
-{% macro insert_held(verdicts) %}
-insert into {{ ref('load_ledger') }} ({{ ledger_columns() }})
+{% macro insert_held(ledger, verdicts, condition) %}
+insert into {{ ledger }} ({{ ledger_columns() }})
 select source_file, content_hash, file_date, verdict, received, 0, 0, 0, received
 from ({{ held_landings(verdicts) }}) as held
-where {{ of_run('held.file_date') }}
-{%- endmacro %}
+where {{ condition }};
+{% endmacro %}
 
 
 {#- The whole ledger from what is stored, after a first run or a full refresh. -#}
@@ -249,9 +237,7 @@ left join (
     select source_file, count(*) as current_rows from {{ this }} group by source_file
 ) as final on passed.source_file = final.source_file;
 
-insert into {{ ledger }} ({{ ledger_columns() }})
-select source_file, content_hash, file_date, verdict, received, 0, 0, 0, received
-from ({{ held_landings(verdicts) }}) as held;
+{{ insert_held(ledger, verdicts, 'true') }}
 {% endmacro %}
 
 
