@@ -3,5 +3,5 @@
 {% macro generate_schema_name(custom_schema_name, node) %}
     {%- set schema = custom_schema_name or target.schema -%}
     {%- set computed = node.resource_type == 'model' and node.config.materialized != 'load_files' -%}
-    {{ return('audit_' ~ schema if computed and var('audit', false) else schema) }}
+    {{ return('audit_' ~ schema if computed and is_audit() else schema) }}
 {% endmacro %}

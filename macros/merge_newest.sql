@@ -241,6 +241,18 @@ left join (
 {% endmacro %}
 
 
+{#- After a first run or a full refresh every day's totals are stale, those of days that are gone too. -#}
+{% macro mark_all_days() %}
+    {%- set totals = load_relation(relation_of('sales_by_day')) %}
+insert into {{ source('landing', 'touched_days') }} (day, touched_by)
+select distinct cast({{ config.require('feed').day }} as date), '{{ invocation_id }}' from {{ this }}
+    {%- if totals %}
+union
+select distinct day, '{{ invocation_id }}' from {{ totals }}
+    {%- endif %}
+{% endmacro %}
+
+
 {#- The days whose totals are stale from now on, until sales_by_day has counted them again. -#}
 {% macro mark_touched_days() %}
 insert into {{ source('landing', 'touched_days') }} (day, touched_by)

@@ -24,6 +24,12 @@
 {% endmacro %}
 
 
+{#- Whether what is built is the copy of an audit: it leaves the registers alone. -#}
+{% macro is_audit() %}
+    {{ return(var('audit', false)) }}
+{% endmacro %}
+
+
 {#- Whether the command at hand does work on the warehouse. One that only compiles (`dbt compile`, `dbt docs generate`,
     the linter) asks it nothing, so that it needs no warehouse. -#}
 {% macro at_work() %}

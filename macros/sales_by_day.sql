@@ -8,7 +8,7 @@ create table if not exists {{ source('landing', 'touched_days') }} (day date, to
 
 {#- The stale `days` as ISO dates, and the `merges` that touched them. -#}
 {% macro touched_days() %}
-    {%- if not (at_work() and is_incremental()) -%}{{ return({'days': [], 'merges': []}) }}{%- endif -%}
+    {%- if not at_work() or is_audit() -%}{{ return({'days': [], 'merges': []}) }}{%- endif -%}
     {%- set query = 'select day, touched_by from ' ~ source('landing', 'touched_days') ~ ' order by day, touched_by' -%}
     {%- set rows = run_query(query).rows -%}
     {{ return({
@@ -36,17 +36,27 @@ create table if not exists {{ source('landing', 'touched_days') }} (day date, to
     sale any more go. -#}
 {% macro get_incremental_replace_days_sql(arguments) %}
     {%- set columns = arguments.dest_columns | map(attribute='name') | join(', ') -%}
-    {#- The days of the compiled query: what another merge has touched since then stays marked. -#}
-    {%- set stale = modules.re.search("stale days: (.*); touched by: (.*)", sql) -%}
-    {%- set days, merges = stale.group(1).split(', '), stale.group(2).split(', ') -%}
-    {%- set days = day_list(days if days[0] else []) %}
     {% call in_transaction() %}
-delete from {{ arguments.target_relation }} where {{ arguments.unique_key }} in ({{ days }});
+delete from {{ arguments.target_relation }} where {{ arguments.unique_key }} in ({{ day_list(counted_days(sql).days) }});
 
 insert into {{ arguments.target_relation }} ({{ columns }})
 select {{ columns }} from {{ arguments.temp_relation }};
-
-delete from {{ source('landing', 'touched_days') }}
-where day in ({{ days }}) and touched_by in ('{{ merges | join("', '") }}');
     {% endcall %}
+{% endmacro %}
+
+
+{#- What a compiled query has counted: what another merge has touched since then stays marked. -#}
+{% macro counted_days(compiled) %}
+    {%- set found = modules.re.search('stale days: (.*); touched by: (.*)', compiled) -%}
+    {{ return({
+        'days': found.group(1).split(', ') if found.group(1) else [], 'merges': found.group(2).split(', ')
+    }) }}
+{% endmacro %}
+
+
+{#- After the totals: a run that is killed in between counts these days once more. -#}
+{% macro forget_touched_days() %}
+    {%- set counted = counted_days(sql) -%}
+delete from {{ source('landing', 'touched_days') }}
+where day in ({{ day_list(counted.days) }}) and touched_by in ('{{ counted.merges | join("', '") }}')
 {% endmacro %}

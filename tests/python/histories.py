@@ -1,156 +1,329 @@
-"""Random histories of a landing zone.
+"""Random histories: sets of files over a few days, and the ways in which they come.
 
-A build costs a second whatever it loads, so that several histories share one warehouse and one build: each has a year
-of file dates and a prefix of keys to itself.
+One `dbt build` costs about a second whatever it loads. So several histories, each a universe with keys, stores and file
+names of its own, share a warehouse, and each of their steps is loaded by one build.
+
+What a file holds is drawn as numbers that are taken apart, a number a row: that keeps hypothesis fast and able to
+shrink, and 0 is always the plainest thing.
 """
 
-from __future__ import annotations
-
+import csv
 import gzip
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time, timedelta
 
 from hypothesis import strategies as st
 from reference import COLUMNS
 
-FIRST_YEAR = 2001
-DAYS = (1, 2, 3)
-NAMES = ("sales_export.csv", "late.csv", "z.csv.gz")
+FIRST_DAY = date(2024, 1, 5)
+DAYS = 3
+NAMES = ("sales_export.csv", "late.csv", "again.csv.gz")
+Files = dict[str, bytes]
 
-GOOD = {
-    "store_id": ("A", "B", '"C, the\nlast"'),
-    "customer_id": ("", "C1", "C2"),
-    "quantity": ("1", "2", "-1", "+3", "1000000000"),
-    "unit_price": ("0", "2.5", "9999999999999999.99", "1.10"),
-    "discount_amount": ("", "0", "0.10"),
-    "currency": ("EUR", "USD"),
+QUANTITIES = ("1", "2", "-1", "+2", "007", "1000000000", "-1000000000")
+PRICES = ("1.50", "1.5", "0", "2", "9999999999999999.99")
+DISCOUNTS = ("", "0", "0.25", "0.00")
+CUSTOMERS = ("", "C1", "Zoë", "C2")
+PRODUCTS = ("P1", "P2", 'a "quoted", one', "two\nlines")
+CURRENCIES = ("EUR", "USD")
+TIME_FORMS = ("Z", "", "+02:00", "-05:30", " ")
+# When a sale was made: days before the file's day, and the time of day, the ends of the accepted days included.
+SOLD = (
+    (0, "12:00:00"),
+    (0, "00:00:00"),
+    (1, "00:00:00"),
+    (2, "10:00:00"),
+    (1, "23:59:59.999999"),
+    (-1, "00:00:00"),
+    (-1, "23:59:59.999999"),
+    (3, "01:00:00"),
+)
+# Ways to break the contract: values to put in, as (column, value); a number of days is that long after the file's day.
+BREAKS = (
+    {"sale_id": ""},
+    {"store_id": ""},
+    {"product_id": ""},
+    {"currency": ""},
+    {"sold_at": ""},
+    {"updated_at": ""},
+    {"quantity": ""},
+    {"unit_price": ""},
+    *({"quantity": value} for value in ("0", "-0", "1.5", "1e3", " 1", "1_000", "0x10", "1000000001", "-1000000001")),
+    *({"quantity": value} for value in ("99999999999999999999", "3000000000", "one", "1.0")),
+    *({"unit_price": value} for value in ("-0.01", "1.239", "1e2", "5.", ".5", "1_0.5", "12345678901234567", "1,5")),
+    *({"discount_amount": value} for value in ("-1", "free", "0.001", " ")),
+    *({"currency": value} for value in ("eur", "XXY", "EURO", " EUR")),
+    *({"sold_at": value} for value in ("2024-01-05", "2024-02-30T10:00:00Z", "2024-01-05T24:00:00Z", "epoch")),
+    *({"updated_at": value} for value in ("2024-1-5 1:2:3", "infinity", "2024-01-05T10:00:00+99:00", "now")),
+    {"updated_at": "2024-01-05T10:00:00 Z"},
+    {"sold_at": 2},
+    {"updated_at": 2},
+    {"sold_at": 9, "quantity": "none", "currency": "?"},
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the rows are written."""
+
+    reordered: bool = False
+    extra: bool = False
+    bom: bool = False
+    crlf: bool = False
+    quoted: bool = False
+    blank_lines: bool = False
+    unended: bool = False
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """What a file holds, before it is written."""
+
+    day: int
+    rows: tuple[int, ...] = ()
+    # Plain good rows, of keys that all files share: they make room for rejected rows within the rate.
+    padding: int = 0
+    layout: Layout = Layout()
+    malformed: str | None = None
+
+    def write(self, universe: str, zipped: bool) -> bytes:
+        """The bytes of the file."""
+        day = FIRST_DAY + timedelta(days=self.day)
+        rows = [padding_row(universe, number, day) for number in range(self.padding)]
+        # Among the others, not behind them.
+        for number, row in enumerate(self.rows):
+            rows.insert(len(rows) * number // len(self.rows), row_of(row, universe, day))
+        text = write_rows(rows, self.layout)
+        if self.malformed:
+            text = MALFORMED[self.malformed](text, self.layout)
+        if self.malformed == "broken gzip":
+            return gzip.compress(text, mtime=0)[:-9] if zipped else b"\x1f\x8b" + text
+        return gzip.compress(text, mtime=0) if zipped else text
+
+
+def take(number: int, choices: Sequence) -> tuple[int, object]:
+    rest, place = divmod(number, len(choices))
+    return rest, choices[place]
+
+
+def timestamp(moment: datetime, form: str) -> str:
+    """A UTC moment in one of the accepted forms."""
+    if form == " ":
+        return moment.isoformat(sep=" ")
+    if form in ("", "Z"):
+        return moment.isoformat() + form
+    hours, minutes = int(form[:3]), int(form[0] + form[4:])
+    return (moment + timedelta(hours=hours, minutes=minutes)).isoformat() + form
+
+
+def row_of(number: int, universe: str, day: date) -> dict[str, str]:
+    """The row that a number stands for; few keys and few versions, so that they meet."""
+    number, broken = take(number, (False,) * 7 + (True,))
+    number, key = take(number, range(5))
+    number, version = take(number, range(4))
+    number, (days_before, clock) = take(number, SOLD)
+    number, sold_form = take(number, TIME_FORMS)
+    number, updated_form = take(number, TIME_FORMS)
+    number, quantity = take(number, QUANTITIES)
+    number, price = take(number, PRICES)
+    number, discount = take(number, DISCOUNTS)
+    number, customer = take(number, CUSTOMERS)
+    number, product = take(number, PRODUCTS)
+    number, store = take(number, "AB")
+    number, currency = take(number, CURRENCIES)
+    sold_at = datetime.combine(day - timedelta(days=days_before), time.fromisoformat(clock))
+    updated_at = datetime.combine(FIRST_DAY, time()) + timedelta(hours=version)
+    row = {
+        "sale_id": f"{universe}-{key}",
+        "store_id": f"{universe}-{store}",
+        "customer_id": customer,
+        "product_id": product,
+        "quantity": quantity,
+        "unit_price": price,
+        "discount_amount": discount,
+        "currency": currency,
+        "sold_at": timestamp(sold_at, sold_form),
+        "updated_at": timestamp(updated_at, updated_form),
+    }
+    if broken:
+        number, values = take(number, BREAKS)
+        for column, value in values.items():
+            late = day + timedelta(days=value) if isinstance(value, int) else None
+            row[column] = f"{late}T00:00:00Z" if late else value
+    return row
+
+
+ROWS = 8 * 5 * 4 * len(SOLD) * 25 * len(QUANTITIES) * len(PRICES) * 4**3 * 4 * len(BREAKS)
+
+
+def padding_row(universe: str, number: int, day: date) -> dict[str, str]:
+    values = (f"{universe}+{number:02}", f"{universe}-P", "", "P", "1", "1.00", "", "EUR", f"{day}T09:00:00Z")
+    # One in three has a newer version every day, of the others the greater content wins.
+    updated = day if number % 3 == 0 else FIRST_DAY
+    return dict(zip(COLUMNS, (*values, f"{updated}T09:30:00Z"), strict=True))
+
+
+def write_rows(rows: Sequence[dict[str, str]], layout: Layout) -> bytes:
+    columns = list(reversed(COLUMNS)) if layout.reordered else list(COLUMNS)
+    if layout.extra:
+        columns.insert(3, "note")
+        rows = [{**row, "note": "not, of the contract"} for row in rows]
+    newline = "\r\n" if layout.crlf else "\n"
+    file = io.StringIO(newline="")
+    quoting = csv.QUOTE_ALL if layout.quoted else csv.QUOTE_MINIMAL
+    writer = csv.DictWriter(file, columns, lineterminator=newline, quoting=quoting)
+    writer.writeheader()
+    for number, row in enumerate(rows):
+        if layout.blank_lines and number % 3 == 1:
+            file.write(newline)
+        writer.writerow(row)
+    text = file.getvalue()
+    if layout.unended:
+        text = text.removesuffix(newline)
+    return text.encode("utf-8-sig" if layout.bom else "utf-8")
+
+
+def with_last_line(line: bytes):
+    """A way to break a file: a last line that breaks it, after a line break of the file's own kind."""
+
+    def change(text: bytes, layout: Layout) -> bytes:
+        newline = b"\r\n" if layout.crlf else b"\n"
+        return text.removesuffix(newline) + newline + line + newline
+
+    return change
+
+
+def with_header(old: bytes, new: bytes):
+    def change(text: bytes, layout: Layout) -> bytes:
+        newline = b"\r\n" if layout.crlf else b"\n"
+        header, _, rows = text.partition(newline)
+        return header.replace(old, new) + newline + rows
+
+    return change
+
+
+GOOD_FIELDS = b"X1,S,C,P,1,1.00,0,EUR,2024-01-05T10:00:00Z,2024-01-05T10:00:00Z"
+MALFORMED = {
+    "unclosed quote": with_last_line(b'"' + GOOD_FIELDS),
+    "quote that never closes, in front": lambda text, _: (
+        text[: text.find(b"\n") + 1] + b'"' + text[text.find(b"\n") + 1 :]
+    ),
+    "a field more": with_last_line(GOOD_FIELDS + b",more,and,more"),
+    "a field less": with_last_line(GOOD_FIELDS.removeprefix(b"X1,S,")),
+    "not UTF-8": with_last_line(GOOD_FIELDS.replace(b",C,", b",Zo\xeb,")),
+    "not UTF-8, cut off": lambda text, _: text + b"\xc3",
+    "NUL": with_last_line(GOOD_FIELDS.replace(b",C,", b",C\0,")),
+    "0 bytes": lambda *_: b"",
+    "no column": with_header(b"quantity", b"amount"),
+    "repeated column": with_header(b"store_id", b"sale_id"),
+    "broken gzip": lambda text, _: text,
 }
-BAD = {
-    "sale_id": ("",),
-    "store_id": ("",),
-    "product_id": ("",),
-    "quantity": ("", "0", "x", "1.5", "1_0", "1e3", " 1", "1000000001", "0x10"),
-    "unit_price": ("", "-0.01", "1.239", "1e2", ".5", "5."),
-    "discount_amount": ("-1", "0.001", "x"),
-    "currency": ("", "eur", "XXX"),
-    "sold_at": ("", "{year}-01-01", "{year}-02-30T10:00:00Z", "{year}-01-09T00:00:00Z", "{year}-01-01T24:00:00Z", "epoch"),
-    "updated_at": ("", "{year}-01-09T00:00:00Z", "{year}-1-1 1:2:3"),
-}
-ZONES = ("Z", "", "+02:00", "-05:30", ".250Z")
-FORMS = ("plain", "plain", "bom", "crlf", "reordered", "extra", "no last newline", "blank lines")
-MALFORMED = ("unclosed quote", "short row", "long row", "latin", "nul", "missing column", "repeated column", "nothing")
 
 
 @dataclass(frozen=True)
 class Step:
-    """Files that land, None for one that vanishes; then the loads: of a day, or of all for None."""
+    """One load: which content each file has then, and how the load goes."""
 
-    files: dict[str, bytes | None]
-    days: tuple[date | None, ...] = (None,)
+    # Day of the run, or None for all.
+    run_day: int | None
+    # The model after which the load is killed before it is run again, and whether that was a full refresh.
+    killed_after: str | None = None
+    killed_in_refresh: bool = False
+    # Whether files that have not changed are written again.
+    anew: bool = False
 
-
-@st.composite
-def rows(draw, year: int, prefix: str, day: int) -> dict[str, str]:
-    """One row of a file: few keys and few times, so that versions meet and tie."""
-    row = {name: draw(st.sampled_from(values)) for name, values in GOOD.items()}
-    row["sale_id"] = f"{prefix}{draw(st.integers(0, 5))}"
-    row["product_id"] = "P"
-    sold, hour = draw(st.integers(1, day + 1)), draw(st.integers(0, 2))
-    row["sold_at"] = f"{year}-01-{sold:02}T1{hour}:00:00{draw(st.sampled_from(ZONES))}"
-    row["updated_at"] = f"{year}-01-{draw(st.integers(1, day)):02} 2{hour}:00:00Z"
-    return row
+    @property
+    def run_date(self) -> date | None:
+        return None if self.run_day is None else FIRST_DAY + timedelta(days=self.run_day)
 
 
-@st.composite
-def contents(draw, year: int, prefix: str, day: int, zipped: bool) -> bytes:
-    """The bytes of a file: good, with rejected rows within or beyond the rate, stale, empty, or malformed."""
-    found = draw(st.lists(rows(year, prefix, day), max_size=5))
-    # Rows that meet no other keep rejected ones within the rate and the file fresh.
-    fillers = draw(st.sampled_from((0, 20, 20, 40)))
-    for number in range(fillers):
-        moment = f"{year}-01-{day:02}T12:00:00Z"
-        found.append(dict(zip(COLUMNS, (f"{prefix}f{day}-{number}", "A", "", "P", "1", "1", "0", "EUR", moment, moment))))
-    for _ in range(draw(st.sampled_from((0, 0, 1, 2)))):
-        bad = draw(rows(year, prefix, day))
-        name = draw(st.sampled_from(sorted(BAD)))
-        bad[name] = draw(st.sampled_from(BAD[name])).format(year=year)
-        found.append(bad)
-    if found and draw(st.booleans()):
-        found.append(draw(st.sampled_from(found)))
-    form = draw(st.sampled_from((*FORMS, *FORMS, "malformed")))
-    data = written(found, draw(st.sampled_from(MALFORMED)) if form == "malformed" else form)
-    return gzip.compress(data, mtime=0) if zipped else data
+@dataclass(frozen=True)
+class History:
+    """One universe: a pool of contents, and for each step the content of each file."""
+
+    contents: tuple[FileContent, ...]
+    # A number for each step and file.
+    choices: tuple[tuple[int, ...], ...]
+
+    def files(self, universe: str) -> list[Files]:
+        """What stands in the landing zone at each step."""
+        states, state = [], {}
+        for choices in self.choices:
+            state = dict(state)
+            for place, choice in enumerate(choices):
+                self._choose(state, place, choice, universe)
+            states.append(state)
+        return states
+
+    def _choose(self, state: Files, place: int, choice: int, universe: str) -> None:
+        day, name = place % DAYS, NAMES[place // DAYS]
+        path = f"raw/sales/{FIRST_DAY + timedelta(days=day)}/{universe}-{name}"
+        choice, what = take(choice, ("as it was", "lands", "lands", "lands", "lands", "lands", "any", "gone"))
+        if what == "gone":
+            state.pop(path, None)
+        fitting = [content for content in self.contents if content.day == day]
+        pool = self.contents if what == "any" else fitting
+        if what in ("lands", "any") and pool:
+            _, content = take(choice, pool)
+            state[path] = content.write(universe, path.endswith(".gz"))
 
 
-def written(found: list[dict[str, str]], form: str = "plain") -> bytes:
-    """Rows as a file of some form. Values that need quotes have them."""
-    names = list(reversed(COLUMNS)) if form == "reordered" else [*COLUMNS, "note"] if form == "extra" else list(COLUMNS)
-    lines = [",".join(row.get(name, "n") for name in names) for row in found]
-    if form == "missing column":
-        names = names[1:]
-    elif form == "repeated column":
-        names = [*names, names[0]]
-    elif form == "unclosed quote":
-        lines.append('"' + ",".join("x" for _ in names))
-    elif form == "short row":
-        lines.append("x,y")
-    elif form == "long row":
-        lines.append(",".join("x" for _ in range(len(names) + 1)))
-    elif form == "nothing":
-        return b""
-    if form == "blank lines":
-        lines = [text for line in lines for text in (line, "")]
-    newline = "\r\n" if form == "crlf" else "\n"
-    lines = [line.replace("\n", newline) for line in lines]
-    text = newline.join([",".join(names), *lines]) + ("" if form == "no last newline" else newline)
-    if form == "nul":
-        text += "\0"
-    if form == "latin":
-        return text.encode() + b"caf\xe9"
-    return (b"\xef\xbb\xbf" if form == "bom" else b"") + text.encode()
+@dataclass(frozen=True)
+class Batch:
+    """Histories that share a warehouse, and the steps that they have in common."""
+
+    histories: tuple[History, ...]
+    steps: tuple[Step, ...]
+    # How the final files are grouped when they are landed once more elsewhere: (order, group).
+    regrouping: int
+
+    def states(self) -> list[Files]:
+        by_universe = [history.files(f"u{number:02}") for number, history in enumerate(self.histories)]
+        return [
+            {path: data for files in by_universe for path, data in files[step].items()}
+            for step in range(len(self.steps))
+        ]
 
 
-@st.composite
-def histories(draw, year: int) -> list[dict[str, bytes | None]]:
-    """What lands, step by step, in one year: new files, restated ones, copies, some back to what they were."""
-    prefix, past, steps = f"{year}-", [], []
-    for _ in range(draw(st.integers(1, 3))):
-        files: dict[str, bytes | None] = {}
-        for _ in range(draw(st.integers(1, 3))):
-            day, name = draw(st.sampled_from(DAYS)), draw(st.sampled_from(NAMES))
-            path = f"raw/sales/{year}-01-{day:02}/{name}"
-            zipped = name.endswith(".gz")
-            same = [data for other, data in past if other.endswith(".gz") == zipped]
-            if same and draw(st.integers(0, 3)) == 0:
-                files[path] = draw(st.sampled_from(same))
-            else:
-                files[path] = draw(contents(year, prefix, day, zipped))
-            past.append((path, files[path]))
-        if past and draw(st.integers(0, 9)) == 0:
-            files[draw(st.sampled_from(past))[0]] = None
-        steps.append(files)
-    return steps
+KILLS = ("raw_sales", "typed_sales", "file_verdicts", "load_metrics", "load_ledger", "daily_sales")
+booleans = st.booleans()
+# Plain layouts are as likely as all others together.
+layouts = st.integers(0, 2**8 - 1).map(
+    lambda bits: Layout(*(bool(bits & 2**place) for place in range(7))) if bits >= 2**7 else Layout()
+)
+contents = st.builds(
+    FileContent,
+    day=st.integers(0, DAYS - 1),
+    rows=st.lists(st.integers(0, ROWS - 1), max_size=5).map(tuple),
+    padding=st.sampled_from((0, 24, 24, 44)),
+    layout=layouts,
+    malformed=st.integers(0, 6 * len(MALFORMED) - 1).map(
+        lambda n: dict(enumerate(MALFORMED)).get(n - 5 * len(MALFORMED))
+    ),
+)
+
+
+def histories(steps: int) -> st.SearchStrategy[History]:
+    choice = st.integers(0, 8 * 60 - 1)
+    choices = st.tuples(*[st.tuples(*[choice] * (DAYS * len(NAMES) - 2))] * steps)
+    return st.builds(History, contents=st.lists(contents, min_size=0, max_size=12).map(tuple), choices=choices)
 
 
 @st.composite
-def shared_histories(draw, most: int = 8) -> list[Step]:
-    """Up to `most` histories, their steps loaded together; some steps day by day, some more than once."""
-    count = draw(st.integers(1, most))
-    years = range(FIRST_YEAR, FIRST_YEAR + count)
-    each = [draw(histories(year)) for year in years]
-    steps = []
-    for number in range(max(map(len, each))):
-        files: dict[str, bytes | None] = {}
-        for steps_of_one in each:
-            files |= steps_of_one[number] if number < len(steps_of_one) else {}
-        day = st.builds(date, st.sampled_from(list(years)), st.just(1), st.sampled_from(DAYS))
-        order = draw(st.sampled_from(("all", "all", "days", "twice")))
-        days = {"all": [None], "twice": [None, None], "days": draw(st.lists(day, min_size=1, max_size=2))}[order]
-        steps.append(Step(files, tuple(days)))
-    steps.append(Step({}))
-    return steps
-
-
-def count(steps: list[Step]) -> int:
-    """The number of histories in some shared ones."""
-    return len({path.split("/")[2][:4] for step in steps for path in step.files})
+def batches(draw, size: int) -> Batch:
+    """Some histories with their steps; the last step loads all days."""
+    count = draw(st.integers(2, 4))
+    steps = [
+        Step(
+            run_day=draw(st.sampled_from((None, *range(DAYS)))),
+            killed_after=draw(st.sampled_from((None, None, None, *KILLS))),
+            killed_in_refresh=draw(st.sampled_from((False, False, False, True))),
+            anew=draw(booleans),
+        )
+        for _ in range(count)
+    ]
+    steps.append(Step(run_day=None, killed_after=draw(st.sampled_from((None, *KILLS)))))
+    drawn = draw(st.lists(histories(len(steps)), min_size=size, max_size=size))
+    return Batch(tuple(drawn), tuple(steps), draw(st.integers(0, 2**16)))

@@ -1,10 +1,9 @@
-"""Production in plain Python: what the project promises, worked out another way than its SQL does.
+"""Production in plain Python: what the tables of `prod` must hold after a sequence of loads.
 
-Files are read by the csv module, values are typed by decimal and datetime, versions are compared as tuples, and
-everything is computed again from all files at every step.
+Written another way than the SQL, and for clarity alone: state is kept per file only (its newest content, the content in
+force), and every table is computed anew from all files in force. It shares no code with the project; the list of
+currencies is the one thing that it reads there.
 """
-
-from __future__ import annotations
 
 import csv
 import gzip
@@ -13,83 +12,95 @@ import io
 import re
 import zlib
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 
-COLUMNS = [
-    *("sale_id", "store_id", "customer_id", "product_id", "quantity"),
-    *("unit_price", "discount_amount", "currency", "sold_at", "updated_at"),
-]
-CURRENCIES = set((Path(__file__).parents[2] / "seeds" / "currencies.csv").read_text().split()[1:])
-WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
-MONEY = re.compile(r"[+-]?[0-9]{1,16}(\.[0-9]{1,2})?")
-MOMENT = re.compile(
-    r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
-    r"(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])?"
+PROJECT = Path(__file__).resolve().parents[2]
+COLUMNS = (
+    "sale_id",
+    "store_id",
+    "customer_id",
+    "product_id",
+    "quantity",
+    "unit_price",
+    "discount_amount",
+    "currency",
+    "sold_at",
+    "updated_at",
 )
-LARGEST = 1_000_000_000
-MAX_REJECT_RATE = Decimal("0.05")
+MAY_BE_EMPTY = ("customer_id", "discount_amount")
+CURRENCIES = frozenset((PROJECT / "seeds" / "currencies.csv").read_text().split()[1:])
+FILE = re.compile(r"raw/sales/(\d{4}-\d{2}-\d{2})/[^/]+\.csv(\.gz)?")
+DAY = timedelta(days=1)
+CENT = Decimal("0.01")
+
+# Columns of the tables that are compared, in the order of the reference's rows.
+TABLES = {
+    "prod.daily_sales": (*COLUMNS, "source_file", "source_record"),
+    "prod.load_ledger": (
+        "source_file",
+        "content_hash",
+        "file_date",
+        "verdict",
+        "received_rows",
+        "current_rows",
+        "superseded_rows",
+        "rejected_rows",
+        "held_rows",
+    ),
+    "prod.sales_by_day": ("day", "store_id", "currency", "sales", "gross", "returns", "discount", "net"),
+    "prod.load_metrics": (
+        "source_file",
+        "content_hash",
+        "file_date",
+        "received",
+        "valid",
+        "rejected",
+        "sales",
+        "recent_sales",
+        "verdict",
+        "failed_checks",
+    ),
+}
+Tables = dict[str, Counter]
 
 
-@dataclass(frozen=True)
-class Sale:
-    """A typed row, valid or not."""
-
-    values: dict
-    file: str
-    record: int
-    valid: bool
-
-    @property
-    def key(self) -> str:
-        return self.values["sale_id"]
-
-    @property
-    def rank(self) -> tuple:
-        """Greater wins: the newest, then the greater content, null the smallest; then the smaller path and record."""
-        content = [(value is not None, value) for name, value in self.values.items() if name != "updated_at"]
-        content = [(known, value if known else 0) for known, value in content]
-        return (self.values["updated_at"], content, [-ord(letter) for letter in self.file] + [1], -self.record)
-
-    @property
-    def row(self) -> tuple:
-        return (*self.values.values(), self.file, self.record)
+class RefusedError(Exception):
+    """A file is not well-formed or not of the contract."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """One well-formed content of one file."""
+    """One well-formed content of one file: its rows, typed, and what is wrong with them."""
 
     path: str
     content_hash: str
-    sales: list[Sale] = field(repr=False)
+    file_date: date
+    received: int
+    # (record, typed values in the order of COLUMNS)
+    valid: tuple[tuple[int, tuple], ...]
+    # (record, columns at fault)
+    rejected: tuple[tuple[int, frozenset[str]], ...]
 
     @property
-    def file_date(self) -> date:
-        return day_of(self.path)
-
-    @cached_property
-    def valid(self) -> list[Sale]:
-        return [sale for sale in self.sales if sale.valid]
-
-    @property
-    def rejected(self) -> int:
-        return len(self.sales) - len(self.valid)
-
-    @cached_property
     def recent(self) -> int:
-        days = (self.file_date - timedelta(days=1), self.file_date)
-        return sum(sale.values["sold_at"].date() in days for sale in self.valid)
+        start = datetime.combine(self.file_date, datetime.min.time()) - DAY
+        place = COLUMNS.index("sold_at")
+        return sum(start <= values[place] < start + 2 * DAY for _, values in self.valid)
 
-    @cached_property
+    @property
     def failed_checks(self) -> str | None:
-        if not self.sales:
+        if not self.received:
             return "row_count"
-        failed = ["reject_rate"] if self.rejected > MAX_REJECT_RATE * len(self.sales) else []
-        failed += [] if self.recent else ["freshness"]
+        failed = []
+        if len(self.rejected) * 100 > self.received * 5:
+            failed.append("reject_rate")
+        if not self.recent:
+            failed.append("freshness")
         return ", ".join(failed) or None
 
     @property
@@ -97,95 +108,138 @@ class Content:
         return "held" if self.failed_checks else "passed"
 
 
-def day_of(path: str) -> date:
-    """The day of the folder that a file stands in."""
-    return date.fromisoformat(path.split("/")[2])
+def as_integer(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) and abs(int(text)) < 2**31 else None
 
 
-def read(path: str, data: bytes) -> Content | None:
-    """The content of a file; None for one that is malformed."""
-    digest = hashlib.sha256(data).hexdigest()
-    try:
-        text = (gzip.decompress(data) if path.endswith(".gz") else data).decode("utf-8-sig")
-    except (UnicodeDecodeError, OSError, EOFError, zlib.error):
-        return None
-    if not text or "\0" in text or text.count('"') % 2:
-        return None
-    header, *rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row] or [[]]
-    names = [name.lower() for name in header]
-    if len(set(names)) < len(names) or set(COLUMNS) - set(header) or any(len(row) != len(header) for row in rows):
-        return None
-    sales = [
-        type_row(dict(zip(header, row, strict=True)), path, record) for record, row in enumerate(rows, start=2)
-    ]
-    return Content(path, digest, sales)
+def as_amount(text: str) -> Decimal | None:
+    return Decimal(text).quantize(CENT) if re.fullmatch(r"[+-]?[0-9]{1,16}([.][0-9]{1,2})?", text) else None
 
 
-def type_row(raw: dict, path: str, record: int) -> Sale:
-    """A row typed by the contract."""
-    last = datetime.combine(day_of(path), datetime.min.time()) + timedelta(days=2)
-    values = {
-        "sale_id": raw["sale_id"] or None,
-        "store_id": raw["store_id"] or None,
-        "customer_id": raw["customer_id"] or None,
-        "product_id": raw["product_id"] or None,
-        "quantity": int(raw["quantity"]) if WHOLE.fullmatch(raw["quantity"]) else None,
-        "unit_price": Decimal(raw["unit_price"]) if MONEY.fullmatch(raw["unit_price"]) else None,
-        "discount_amount": money_or_zero(raw["discount_amount"]),
-        "currency": raw["currency"] or None,
-        "sold_at": moment(raw["sold_at"]),
-        "updated_at": moment(raw["updated_at"]),
-    }
-    complete = all(value is not None for name, value in values.items() if name != "customer_id")
-    valid = (
-        complete
-        and 0 < abs(values["quantity"]) <= LARGEST
-        and values["unit_price"] >= 0
-        and values["discount_amount"] >= 0
-        and values["currency"] in CURRENCIES
-        and max(values["sold_at"], values["updated_at"]) < last
+def as_timestamp(text: str) -> datetime | None:
+    found = re.fullmatch(
+        r"((?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2})[T ]((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])"
+        r"(?:[.]([0-9]{1,6}))?(Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])?",
+        text,
     )
-    return Sale(values, path, record, bool(valid))
-
-
-def money_or_zero(text: str) -> Decimal | None:
-    """A discount: empty is none."""
-    if not text:
-        return Decimal(0)
-    return Decimal(text) if MONEY.fullmatch(text) else None
-
-
-def moment(text: str) -> datetime | None:
-    """An ISO 8601 date and time as UTC, without a zone."""
-    if not MOMENT.fullmatch(text):
+    if not found:
         return None
+    day, time, fraction, zone = found.groups()
     try:
-        found = datetime.fromisoformat(text)
-        return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
-    except (ValueError, OverflowError):
+        local = datetime.strptime(f"{day} {time}.{fraction or 0}", "%Y-%m-%d %H:%M:%S.%f")  # noqa: DTZ007
+    except ValueError:
         return None
+    if not zone or zone == "Z":
+        return local
+    shift = timedelta(hours=int(zone[1:3]), minutes=int(zone[4:]))
+    return local.replace(tzinfo=timezone(shift if zone[0] == "+" else -shift)).astimezone(UTC).replace(tzinfo=None)
 
 
+TYPES = {
+    "quantity": as_integer,
+    "unit_price": as_amount,
+    "discount_amount": as_amount,
+    "sold_at": as_timestamp,
+    "updated_at": as_timestamp,
+}
+
+
+def typed(row: Mapping[str, str], file_date: date) -> tuple[tuple, frozenset[str]]:
+    """The typed values of a row, and the columns at fault."""
+    latest = datetime.combine(file_date, datetime.min.time()) + 2 * DAY
+    values, faults = [], set()
+    for column in COLUMNS:
+        text = row[column]
+        value = TYPES.get(column, str)(text) if text else None
+        if not text:
+            bad = column not in MAY_BE_EMPTY
+            value = Decimal("0.00") if column == "discount_amount" else None
+        elif value is None:
+            bad = True
+        elif column == "quantity":
+            bad = value == 0 or abs(value) > 1_000_000_000
+        elif column in ("unit_price", "discount_amount"):
+            bad = value < 0
+        elif column == "currency":
+            bad = value not in CURRENCIES
+        elif column in ("sold_at", "updated_at"):
+            bad = value >= latest
+        else:
+            bad = False
+        values.append(value)
+        if bad:
+            faults.add(column)
+    return tuple(values), frozenset(faults)
+
+
+@cache
+def read(path: str, data: bytes) -> Content:
+    """A file's content; raises RefusedError for one that must be refused."""
+    file_date = date.fromisoformat(FILE.fullmatch(path)[1])
+    text = data
+    if path.endswith(".gz"):
+        try:
+            text = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise RefusedError(f"gzip: {error}") from error
+    if b"\0" in text:
+        raise RefusedError("NUL")
+    try:
+        text = text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RefusedError("UTF-8") from error
+    if text.count('"') % 2:
+        raise RefusedError("unclosed quote")
+    # A blank line is no record.
+    records = [record for record in csv.reader(io.StringIO(text, newline="")) if record]
+    if not records:
+        raise RefusedError("no header")
+    header = records[0]
+    if len({name.lower() for name in header}) < len(header):
+        raise RefusedError("repeated column")
+    if set(COLUMNS) - set(header):
+        raise RefusedError("missing column")
+    valid, rejected = [], []
+    for number, record in enumerate(records[1:], start=2):
+        if len(record) != len(header):
+            raise RefusedError(f"record {number} has {len(record)} fields")
+        values, faults = typed(dict(zip(header, record, strict=True)), file_date)
+        if faults:
+            rejected.append((number, faults))
+        else:
+            valid.append((number, values))
+    content_hash = hashlib.sha256(data).hexdigest()
+    return Content(path, content_hash, file_date, len(records) - 1, tuple(valid), tuple(rejected))
+
+
+def strength(values: tuple) -> tuple:
+    """What a version of a sale wins by: `updated_at`, then its content, null the smallest."""
+    updated_at = COLUMNS.index("updated_at")
+    content = (value for place, value in enumerate(values) if place != updated_at)
+    return values[updated_at], tuple((value is not None, value if value is not None else 0) for value in content)
+
+
+@dataclass
 class Reference:
-    """What a sequence of loads must come to. It keeps the newest content of each file and the one in force."""
+    """What production must be. `load` is told what stood in the landing zone when a load ran."""
 
-    def __init__(self) -> None:
-        self.newest: dict[str, Content] = {}
-        self.in_force: dict[str, Content] = {}
-        self.refused: dict[str, str] = {}
+    newest: dict[str, Content] = field(default_factory=dict)
+    in_force: dict[str, Content] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
-    def load(self, zone: dict[str, bytes], day: date | None = None) -> None:
-        """Loads a landing zone, given as path and bytes; of one day or of all."""
-        listed = {path: data for path, data in zone.items() if day is None or day_of(path) == day}
-        for path in [path for path in self.refused if (day is None or day_of(path) == day) and path not in listed]:
+    def load(self, landed: Mapping[str, bytes], run_date: date | None = None) -> None:
+        def in_scope(path: str) -> bool:
+            return run_date is None or path.startswith(f"raw/sales/{run_date}/")
+
+        for path in [path for path in self.refused if path not in landed and in_scope(path)]:
             del self.refused[path]
-        for path, data in listed.items():
-            digest = hashlib.sha256(data).hexdigest()
-            if digest == self.refused.get(path):
+        for path, data in landed.items():
+            if not (in_scope(path) and FILE.fullmatch(path)):
                 continue
-            content = read(path, data)
-            if content is None:
-                self.refused[path] = digest
+            try:
+                content = read(path, data)
+            except RefusedError as error:
+                self.refused[path] = str(error)
                 continue
             self.refused.pop(path, None)
             self.newest[path] = content
@@ -193,63 +247,60 @@ class Reference:
                 self.in_force[path] = content
 
     @property
-    def green(self) -> bool:
-        """Whether no file is to be mended."""
-        return not self.refused and all(content.verdict == "passed" for content in self.newest.values())
+    def held(self) -> dict[str, Content]:
+        return {path: content for path, content in self.newest.items() if content.verdict == "held"}
 
-    def tables(self) -> dict[str, list[tuple]]:
-        """Every table of `prod`, and who was refused or rejected; rows sorted."""
-        winners: dict[str, Sale] = {}
-        for content in self.in_force.values():
-            for sale in content.valid:
-                if sale.key not in winners or sale.rank > winners[sale.key].rank:
-                    winners[sale.key] = sale
-        current = Counter(sale.file for sale in winners.values())
-        held = [content for content in self.newest.values() if content.verdict == "held"]
-        found = {
-            "prod.daily_sales": [sale.row for sale in winners.values()],
-            "prod.load_ledger": [
-                *(self._ledger_row(content, current[content.path]) for content in self.in_force.values()),
-                *(
-                    (file.path, file.content_hash, file.file_date, "held", len(file.sales), 0, 0, 0, len(file.sales))
-                    for file in held
-                ),
-            ],
-            "prod.load_metrics": [
-                (
-                    *(file.path, file.content_hash, file.file_date, len(file.sales), len(file.valid), file.rejected),
-                    *(len({sale.key for sale in file.valid}), file.recent, file.verdict, file.failed_checks),
-                )
-                for file in self.newest.values()
-            ],
-            "prod.sales_by_day": self._totals(list(winners.values())),
-            "staging.rejected_sales": [
-                (content.path, sale.record)
-                for content in self.in_force.values()
-                for sale in content.sales
-                if not sale.valid
-            ],
-            "staging.refused_files": [(path, digest) for path, digest in self.refused.items()],
+    def to_mend(self, run_date: date | None = None) -> set[str]:
+        """The files that keep a run red."""
+        paths = {*self.refused, *self.held}
+        return {path for path in paths if run_date is None or path.startswith(f"raw/sales/{run_date}/")}
+
+    def current(self) -> list[tuple]:
+        """The newest version of each sale, with its file and record."""
+        versions = defaultdict(list)
+        for path in sorted(self.in_force):
+            for record, values in self.in_force[path].valid:
+                versions[values[0]].append((*values, path, record))
+        # The first of the strongest: versions stand in the order of path and record.
+        return [max(rows, key=lambda row: strength(row[: len(COLUMNS)])) for rows in versions.values()]
+
+    def tables(self) -> Tables:
+        """Every table of `prod`, as a multiset of rows."""
+        sales = self.current()
+        return {
+            "prod.daily_sales": Counter(sales),
+            "prod.load_ledger": Counter(self._ledger(sales)),
+            "prod.sales_by_day": Counter(self._days(sales)),
+            "prod.load_metrics": Counter(self._metrics()),
         }
-        return {name: sorted(rows, key=repr) for name, rows in found.items()}
+
+    def rejected(self) -> Counter:
+        """(file, record, columns at fault) of each rejected row of the files in force."""
+        return Counter((path, *row) for path, content in self.in_force.items() for row in content.rejected)
+
+    def _ledger(self, sales: Iterable[tuple]) -> Iterable[tuple]:
+        current = Counter(sale[len(COLUMNS)] for sale in sales)
+        for path, content in self.in_force.items():
+            rows = (current[path], len(content.valid) - current[path], len(content.rejected), 0)
+            yield path, content.content_hash, content.file_date, "passed", content.received, *rows
+        for path, content in self.held.items():
+            yield path, content.content_hash, content.file_date, "held", content.received, 0, 0, 0, content.received
 
     @staticmethod
-    def _ledger_row(file: Content, current: int) -> tuple:
-        superseded = len(file.valid) - current
-        counts = (len(file.sales), current, superseded, file.rejected, 0)
-        return (file.path, file.content_hash, file.file_date, "passed", *counts)
-
-    @staticmethod
-    def _totals(sales: list[Sale]) -> list[tuple]:
-        groups = defaultdict(list)
+    def _days(sales: Iterable[tuple]) -> Iterable[tuple]:
+        days = defaultdict(list)
         for sale in sales:
-            groups[sale.values["sold_at"].date(), sale.values["store_id"], sale.values["currency"]].append(sale.values)
-        rows = []
-        for group, members in groups.items():
-            amounts = [member["quantity"] * member["unit_price"] for member in members]
+            row = dict(zip(COLUMNS, sale, strict=False))
+            days[row["sold_at"].date(), row["store_id"], row["currency"]].append(row)
+        for key, rows in days.items():
+            amounts = [row["quantity"] * row["unit_price"] for row in rows]
             gross = sum((amount for amount in amounts if amount > 0), Decimal(0))
             returns = -sum((amount for amount in amounts if amount < 0), Decimal(0))
-            discount = sum((member["discount_amount"] for member in members), Decimal(0))
-            cents = [amount.quantize(Decimal("0.01")) for amount in (gross, returns, discount, gross - returns - discount)]
-            rows.append((*group, len(members), *cents))
-        return rows
+            discount = sum(row["discount_amount"] for row in rows)
+            yield *key, len(rows), gross, returns, discount, gross - returns - discount
+
+    def _metrics(self) -> Iterable[tuple]:
+        for path, content in self.newest.items():
+            sales = len({values[0] for _, values in content.valid})
+            counts = (content.received, len(content.valid), len(content.rejected), sales, content.recent)
+            yield path, content.content_hash, content.file_date, *counts, content.verdict, content.failed_checks

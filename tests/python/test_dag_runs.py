@@ -31,7 +31,7 @@ def scheduled(airflow):
     # The day whose interval has ended last; all days that it may be have a file.
     days = [datetime.fromtimestamp(time.time() - back * 86400, UTC).date().isoformat() for back in (1, 2)]
     for day in days:
-        airflow.s3.land(day, sales(day, 20))
+        airflow.land(day, sales(day, 20))
     airflow.airflow.unpause(airflow.dag_id)
     deadline = time.monotonic() + 60
     while not (runs := airflow.airflow.call("GET", f"dags/{airflow.dag_id}/dagRuns")["dag_runs"]):
@@ -72,7 +72,7 @@ def test_a_run_by_hand_without_a_date_loads_today_though_chat_hangs_and_a_model_
 ):
     """The model fails on a table that somebody has changed, and is healed by its retry once that is mended."""
     today = datetime.now(UTC).date().isoformat()
-    airflow.s3.land(today, sales(today, 30))
+    airflow.land(today, sales(today, 30))
     monkeypatch.setattr(airflow.chat, "keep", lambda message: time.sleep(60))
     broken = "update_metrics.load_metrics_model_build"
     write(airflow, "alter table prod.load_metrics rename column verdict to opinion")
@@ -98,9 +98,9 @@ def test_a_run_by_hand_without_a_date_loads_today_though_chat_hangs_and_a_model_
 def test_a_held_file_touches_nothing_and_is_told_while_the_others_load(airflow, told):
     day = "2024-01-06"
     before = airflow.query("select * from prod.daily_sales order by all")
-    airflow.s3.land(day, HEADER.encode())
-    airflow.s3.land(day, sales(day, 10), name="late_stores.csv")
-    airflow.s3.land(day, sales(day, 10) + b'"', name="broken.csv")
+    airflow.land(day, HEADER.encode())
+    airflow.land(day, sales(day, 10), name="late_stores.csv")
+    airflow.land(day, sales(day, 10) + b'"', name="broken.csv")
     run = airflow.run(day)
     states = {task.task: task.state for task in run.tasks}
     assert run.state == "failed"
@@ -117,6 +117,22 @@ def test_a_held_file_touches_nothing_and_is_told_while_the_others_load(airflow, 
         assert f"File refused: raw/sales/{day}/broken.csv" in text
         assert "/tasks/update_metrics.files_to_mend_model_build" in text
     assert airflow.mail.messages[-1]["to"] == ["data-alerts@company.com"]
+
+
+def test_a_mended_file_loads_once_the_failed_run_is_cleared(airflow, told):
+    """What a person does after an alert; the run's deadline must not be in the way."""
+    day = "2024-01-08"
+    airflow.land(day, sales(day, 10) + b'"')
+    assert airflow.run(day).state == "failed"
+    airflow.land(day, sales(day, 12))
+    airflow.airflow.clear(airflow.dag_id, f"manual__{day}")
+    assert airflow.airflow.wait(airflow.dag_id, f"manual__{day}").state == "success"
+    assert airflow.query(f"select count(*) from prod.daily_sales where source_file like '%{day}%'") == [(12,)]
+    chat, _ = told()
+    assert [text.split("\n")[0] for text in chat] == [
+        f"❌ DAG daily_sales_etl_v2 failed for {day}",
+        f"✅ DAG daily_sales_etl_v2 completed for {day}",
+    ]
 
 
 def test_a_file_that_does_not_come_is_told(airflow, told):

@@ -7,7 +7,7 @@ import shutil
 import duckdb
 import pytest
 from reference import COLUMNS
-from warehouse import DATABASE, PROJECT, Project, Warehouse
+from warehouse import DATABASE, Warehouse
 
 ROW = "{key},A,,P,1,2.50,0,EUR,2024-01-0{day}T10:00:00Z,2024-01-0{day}T11:00:00Z"
 GATE = ["resource_type:test", "daily_sales+"]
@@ -43,11 +43,6 @@ def sales(day: int) -> bytes:
     """A good file of twenty sales, and of one without a store, which is rejected."""
     rows = [ROW.format(key=f"{day}-{number}", day=day) for number in range(20)]
     return "\n".join([",".join(COLUMNS), *rows, rows[0].replace(",A,", ",,"), ""]).encode()
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Project:
-    return Project(PROJECT, tmp_path_factory.mktemp("gate"))
 
 
 @pytest.fixture(scope="module")

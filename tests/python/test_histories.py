@@ -1,90 +1,154 @@
-"""The promises, on random histories: production is what the reference says, whatever landed in whatever order."""
+"""Promises 1 to 4: whatever comes, and however it comes, production is what the plain Python reference says.
 
-from __future__ import annotations
+`make test` runs 25 histories, `make test-long` 1,000. A failure prints the shrunk history.
+"""
 
+import hashlib
 import random
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
 
 import pytest
-from histories import Step, shared_histories
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from histories import Batch, batches
+from hypothesis import HealthCheck, given, settings
 from reference import Reference
-from warehouse import Warehouse, differences, failed
+from warehouse import Project, Warehouse, compare, compare_tables
 
-# Up to eight histories an example, four and a half on average.
-EXAMPLES, LONG_EXAMPLES = 6, 230
-SETTINGS = {
-    "deadline": None,
-    "suppress_health_check": list(HealthCheck),
-    "phases": [Phase.explicit, Phase.generate, Phase.shrink],
-    "derandomize": True,
-    "database": None,
-}
+SMALL, LARGE = 5, 25
+
+
+class Laboratory:
+    """Gives each example a warehouse of its own and counts what was done."""
+
+    def __init__(self, project: Project, folder: Path):
+        self.project, self.folder = project, folder
+        self.numbers, self.done = count(1), Counter()
+
+    def warehouse(self) -> Warehouse:
+        folder = self.folder / str(next(self.numbers))
+        return Warehouse(self.project, folder)
 
 
 @pytest.fixture(scope="module")
-def warehouse(tmp_path_factory) -> Warehouse:
-    return Warehouse(tmp_path_factory.mktemp("histories"))
+def laboratory(project: Project, tmp_path_factory, request) -> Iterator[Laboratory]:
+    laboratory = Laboratory(project, tmp_path_factory.mktemp("histories"))
+    yield laboratory
+    done = ", ".join(f"{number:,} {what}" for what, number in laboratory.done.items())
+    request.config.get_terminal_writer().write(f"\n{done}\n")
 
 
-def check(warehouse: Warehouse, steps: list[Step], order: int = 0) -> None:
-    """Loads the steps of shared histories and compares production with the reference after each load."""
-    warehouse.empty()
-    zone: dict[str, bytes] = {}
-    reference = Reference()
-    for number, step in enumerate(steps):
-        warehouse.land(step.files)
-        zone = {path: data for path, data in (zone | step.files).items() if data is not None}
-        for day in step.days:
-            result = warehouse.build(day=day)
-            reference.load(zone, day)
-            assert set(failed(result)) <= {"no_file_to_mend"}, [one.message for one in result.result]
-            told = differences(reference.tables(), warehouse.tables())
-            assert not told, f"after step {number}, load of {day or 'all'}:\n{told}"
-    assert (failed(result) == []) == reference.green
-    refresh(warehouse, reference)
-    reorder(warehouse, reference, order)
+def hashed(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
-def refresh(warehouse: Warehouse, reference: Reference) -> None:
-    """A full refresh ends the same."""
-    warehouse.build("--full-refresh")
-    told = differences(reference.tables(), warehouse.tables())
-    assert not told, f"after a full refresh:\n{told}"
+def run(batch: Batch, laboratory: Laboratory) -> None:
+    """Plays a batch of histories, comparing after every load; then a full refresh, then the files in another order."""
+    warehouse = laboratory.warehouse()
+    again = laboratory.warehouse()
+    try:
+        expected = play(batch, warehouse, laboratory.done)
+        compare(expected, warehouse, warehouse.build("--full-refresh"))
+        replay(batch, expected, again)
+        laboratory.done["histories"] += len(batch.histories)
+    finally:
+        shutil.rmtree(warehouse.folder)
+        shutil.rmtree(again.folder)
 
 
-def reorder(warehouse: Warehouse, reference: Reference, order: int) -> None:
-    """The files in force, in another order and in other groups, make the same production."""
-    expected = reference.tables()
-    # A content in force that is no longer there to land again: it was restated badly, or has gone.
-    if reference.refused or any(
-        reference.newest[path] is not content or not (warehouse.landing / path).exists()
-        for path, content in reference.in_force.items()
-    ):
-        return
-    files = {path: (warehouse.landing / path).read_bytes() for path in reference.in_force}
-    warehouse.empty()
-    paths, shuffled = sorted(files), random.Random(order)
-    shuffled.shuffle(paths)
-    while paths:
-        size = shuffled.randint(1, len(paths))
-        group, paths = paths[:size], paths[size:]
-        warehouse.land({path: files[path] for path in group})
-        warehouse.build()
-    if files:
-        found = warehouse.tables()
-        told = differences({name: expected[name] for name in ("prod.daily_sales", "prod.sales_by_day")}, found)
-        assert not told, f"in another order:\n{told}"
+def play(batch: Batch, warehouse: Warehouse, done: Counter) -> Reference:
+    expected = Reference()
+    for step, files in zip(batch.steps, batch.states(), strict=True):
+        warehouse.land(files, anew=step.anew)
+        expected.load(files, step.run_date)
+        if step.killed_after:
+            options = ["--full-refresh"] if step.killed_in_refresh else []
+            killed = warehouse.build_until(step.killed_after, *options, run_date=step.run_date)
+            assert not killed.broken, killed.broken
+        built = warehouse.build(run_date=step.run_date)
+        compare(expected, warehouse, built, step.run_date)
+        done["loads"] += 1
+        done["files"] += len(files)
+    return expected
 
 
-@given(steps=shared_histories(), order=st.integers(0, 999))
-@settings(max_examples=EXAMPLES, **SETTINGS)
-def test_production_is_what_the_files_say(warehouse, steps, order):
-    check(warehouse, steps, order)
+def replay(batch: Batch, expected: Reference, warehouse: Warehouse) -> None:
+    """Lands what is in force, and then what is held, in another order and grouping: production is the same."""
+    chance = random.Random(batch.regrouping)
+    files = {}
+    for state in batch.states():
+        files |= {(path, data): None for path, data in state.items()}
+    by_hash = {(path, hashed(data)): data for path, data in files}
+    paths = sorted(expected.in_force)
+    chance.shuffle(paths)
+    landed = {}
+    size = max(1, -(-len(paths) // chance.randint(1, 3)))
+    for start in range(0, len(paths), size):
+        group = {path: by_hash[path, expected.in_force[path].content_hash] for path in paths[start : start + size]}
+        landed |= group
+        warehouse.land(landed)
+        built = warehouse.build()
+        assert not built.red, built.statuses
+    landed |= {path: by_hash[path, content.content_hash] for path, content in expected.held.items()}
+    warehouse.land(landed)
+    built = warehouse.build()
+    assert not built.broken, built.broken
+    compare_tables(expected.tables(), warehouse.tables())
+
+
+@pytest.mark.fast
+@settings(max_examples=100, deadline=None)
+@given(batch=batches(1))
+def test_the_reference_loses_nothing_and_minds_no_order(batch: Batch) -> None:
+    expected = Reference()
+    for step, files in zip(batch.steps, batch.states(), strict=True):
+        expected.load(files, step.run_date)
+        tables = expected.tables()
+        for path, _, _, _, received, *places in tables["prod.load_ledger"]:
+            assert received == sum(places) and min(places) >= 0, path
+    backwards = Reference(in_force=dict(reversed(expected.in_force.items())), newest=expected.newest)
+    assert backwards.tables() == tables
+
+
+@pytest.mark.fast
+def test_histories_reach_every_kind_of_file() -> None:
+    """Of the drawn histories enough merge something, hold, refuse, reject, overtake and restate."""
+    seen = Counter()
+
+    @settings(max_examples=100, deadline=None, database=None, derandomize=True)
+    @given(batch=batches(2))
+    def look(batch: Batch) -> None:
+        expected = Reference()
+        seen["histories"] += 1
+        for step, files in zip(batch.steps, batch.states(), strict=True):
+            before = dict(expected.in_force)
+            expected.load(files, step.run_date)
+            seen["restated"] += any(expected.in_force[path] != content for path, content in before.items())
+        rows = [row[5:] for row in expected.tables()["prod.load_ledger"]]
+        for place, kind in enumerate(("current", "superseded", "rejected", "held")):
+            seen[kind] += any(row[place] for row in rows)
+        seen["refused"] += bool(expected.refused)
+        for content in expected.held.values():
+            seen.update((content.failed_checks,))
+
+    look()
+    assert not {kind: seen[kind] for kind in KINDS if seen[kind] < seen["histories"] // 10}, seen
+
+
+KINDS = ("restated", "current", "superseded", "rejected", "held", "refused", "row_count", "reject_rate", "freshness")
+ANYTHING_SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+
+
+@settings(max_examples=25 // SMALL, deadline=None, suppress_health_check=ANYTHING_SLOW)
+@given(batch=batches(SMALL))
+def test_production_is_what_the_reference_says(laboratory: Laboratory, batch: Batch) -> None:
+    run(batch, laboratory)
 
 
 @pytest.mark.long
-@given(steps=shared_histories(), order=st.integers(0, 999))
-@settings(max_examples=LONG_EXAMPLES, **(SETTINGS | {"derandomize": False}))
-def test_a_thousand_histories(warehouse, steps, order):
-    check(warehouse, steps, order)
+@settings(max_examples=1_000 // LARGE, deadline=None, suppress_health_check=ANYTHING_SLOW)
+@given(batch=batches(LARGE))
+def test_production_is_what_the_reference_says_a_thousand_times(laboratory: Laboratory, batch: Batch) -> None:
+    run(batch, laboratory)

@@ -1,151 +1,262 @@
-"""dbt on a warehouse and a landing zone of a test's own, in this process."""
-
-from __future__ import annotations
+"""Runs dbt in this process on a warehouse of a test's own, and reads the tables back."""
 
 import os
 import shutil
-from collections.abc import Iterator
+import sys
+import types
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 
 import duckdb
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.cli.main import dbtRunner
+from reference import COLUMNS, PROJECT, TABLES, Reference, Tables
 
-PROJECT = Path(__file__).resolve().parents[2]
-PARTS = ["models", "macros", "seeds", "packages", "dbt_project.yml", "packages.yml", "profiles.yml.example"]
-QUERIES = {
-    "prod.daily_sales": "select * from prod.daily_sales",
-    "prod.load_ledger": "select source_file, content_hash, file_date, verdict, received_rows, current_rows, "
-    "superseded_rows, rejected_rows, held_rows from prod.load_ledger",
-    "prod.load_metrics": "select * from prod.load_metrics",
-    "prod.sales_by_day": "select * from prod.sales_by_day",
-    "staging.rejected_sales": "select source_file, source_record from staging.rejected_sales",
-    "staging.refused_files": "select source_file, content_hash from staging.refused_files",
-}
-
-
-class Warehouse:
-    """A DuckDB file, a landing zone in a folder, and the project that loads the one from the other.
-
-    Both paths stay the same from test to test: dbt parses anew when what its profile reads changes.
-    """
-
-    def __init__(self, home: Path, project: Path = PROJECT):
-        self.home, self.project = home, project
-        self.path, self.landing = home / "warehouse.duckdb", home / "landing"
-        self.landing.mkdir(parents=True, exist_ok=True)
-        self.runner = dbtRunner()
-        self.messages: list[str] = []
-        parsed = self.dbt("parse")
-        assert parsed.success, parsed.exception
-        self.runner = dbtRunner(manifest=parsed.result, callbacks=[self._listen])
-
-    def _listen(self, event) -> None:
-        self.messages.append(event.info.msg)
-
-    def dbt(self, *command: str, day: date | str | None = None) -> dbtRunnerResult:
-        """Runs a dbt command, for one day or for all."""
-        options = ["--project-dir", self.project, "--profiles-dir", self.project, "--target-path", self.home / "target"]
-        self.messages.clear()
-        with environment(
-            WAREHOUSE_PATH=str(self.path), LANDING_ROOT=str(self.landing), RUN_DATE=str(day or ""), DBT_TARGET="duckdb"
-        ):
-            try:
-                return self.runner.invoke([*command, "--quiet", "--log-level-file", "none", *map(str, options)])
-            finally:
-                # A failed run may leave the file open.
-                DuckDBConnectionManager.close_all_connections()
-
-    def build(self, *options: str, day: date | str | None = None) -> dbtRunnerResult:
-        """`dbt build` as Airflow has it: without the unit tests, which test no data."""
-        return self.dbt("build", "--exclude-resource-type", "unit_test", "--no-write-json", *options, day=day)
-
-    def empty(self) -> None:
-        """A new warehouse and a landing zone with nothing in it."""
-        for path in self.home.glob("warehouse.duckdb*"):
-            path.unlink()
-        shutil.rmtree(self.landing)
-        self.landing.mkdir()
-
-    def land(self, files: dict[str, bytes | None]) -> None:
-        """Lands files by path; None takes one away."""
-        for path, data in files.items():
-            target = self.landing / path
-            if data is None:
-                target.unlink(missing_ok=True)
-            else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(data)
-
-    def execute(self, sql: str) -> list[tuple]:
-        """Runs a statement on the warehouse."""
-        with duckdb.connect(str(self.path)) as connection:
-            return connection.execute(sql).fetchall()
-
-    def tables(self) -> dict[str, list[tuple]]:
-        """What the reference has too; rows sorted."""
-        return {name: sorted(map(plain, self.execute(query)), key=repr) for name, query in QUERIES.items()}
-
-
-def plain(row: tuple) -> tuple:
-    """A row in which equal decimals are written alike."""
-    return tuple(value.quantize(Decimal("0.01")) if isinstance(value, Decimal) else value for value in row)
-
-
-def differences(expected: dict[str, list[tuple]], found: dict[str, list[tuple]]) -> str:
-    """What differs, a line a row; empty if nothing does."""
-    lines = []
-    for name, rows in expected.items():
-        rows, others = list(map(plain, rows)), list(found[name])
-        for row in rows:
-            if row in others:
-                others.remove(row)
-            else:
-                lines.append(f"{name} lacks {row}")
-        lines += [f"{name} has {row}" for row in others]
-    return "\n".join(lines)
-
-
-def failed(result: dbtRunnerResult) -> list[str]:
-    """The names of what failed in a dbt run, sorted."""
-    assert result.exception is None, result.exception
-    return sorted(one.node.name for one in result.result if one.status in ("fail", "error"))
+OPTIONS = ("--quiet", "--no-version-check", "--log-level-file", "none", "--no-write-json")
+UNSET = ("RUN_DATE", "DBT_TARGET", "DBT_PROFILES_DIR", "DBT_PROJECT_DIR", "DBT_TARGET_PATH")
+RED = "no_file_to_mend"
+DATABASE = "warehouse.duckdb"
 
 
 @contextmanager
 def environment(**values: str) -> Iterator[None]:
-    """Environment variables for a while."""
-    before = {name: os.environ.get(name) for name in values}
+    """Sets environment variables for a while; what else dbt reads is unset."""
+    before = {name: os.environ.pop(name, None) for name in {*UNSET, *values}}
     os.environ.update(values)
     try:
         yield
     finally:
         for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
+            os.environ.pop(name, None)
+            if value is not None:
                 os.environ[name] = value
 
 
-def copied_project(home: Path, changes: dict[str, tuple[str, str]]) -> Path:
-    """A copy of the project with one text in each of some files replaced; the text must be there."""
-    copy = home / "project"
-    for name in PARTS:
-        source = PROJECT / name
-        if source.is_dir():
-            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("integration_tests"))
-        else:
-            copy.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, copy / name)
-    shutil.copytree(PROJECT / "tests" / "dbt", copy / "tests" / "dbt")
-    (copy / "profiles.yml.example").rename(copy / "profiles.yml")
-    (copy / "dbt_packages").mkdir()
-    (copy / "dbt_packages" / "dbt_expectations").symlink_to(copy / "packages" / "dbt_expectations")
-    for name, (old, new) in changes.items():
-        text = (copy / name).read_text()
-        assert text.count(old) == 1, f"{name} has {text.count(old)} times: {old}"
-        (copy / name).write_text(text.replace(old, new))
-    return copy
+@dataclass(frozen=True)
+class Project:
+    """A dbt project, parsed once: the one at hand, or a copy in which something is broken."""
+
+    root: Path
+    target: Path
+
+    def options(self) -> list[str]:
+        places = {"--project-dir": self.root, "--profiles-dir": self.root, "--target-path": self.target}
+        return [*OPTIONS, *(str(part) for pair in places.items() for part in pair)]
+
+    @cached_property
+    def manifest(self):
+        # The database of a DuckDB file is named after it, so that one manifest serves all files of one name.
+        with environment(WAREHOUSE_PATH=str(self.target / DATABASE)):
+            result = dbtRunner().invoke(["parse", *self.options()])
+        assert result.success, result.exception
+        return result.result
+
+    def copy(self, root: Path) -> "Project":
+        """A copy of what dbt reads."""
+        root.mkdir(parents=True)
+        for name in ("models", "macros", "seeds", "packages"):
+            shutil.copytree(self.root / name, root / name)
+        shutil.copytree(self.root / "tests" / "dbt", root / "tests" / "dbt")
+        for name in ("dbt_project.yml", "packages.yml", "profiles.yml.example"):
+            shutil.copy(self.root / name, root / name)
+        shutil.copy(root / "profiles.yml.example", root / "profiles.yml")
+        shutil.copytree(self.root / "dbt_packages", root / "dbt_packages", symlinks=True)
+        return Project(root, root / "target")
+
+    def patch(self, file: str, changes: Mapping[str, str]) -> None:
+        """Replaces texts in a file of a copy."""
+        path = self.root / file
+        path.write_text(replaced(path.read_text(), changes, file))
+
+
+def replaced(text: str, changes: Mapping[str, str], where: str) -> str:
+    """A text with other texts put in; each old one must stand in it exactly once."""
+    for old, new in changes.items():
+        assert text.count(old) == 1, f"{where} has changed: it holds {text.count(old)} times:\n{old}"
+        text = text.replace(old, new)
+    return text
+
+
+@contextmanager
+def patched_module(name: str, changes: Mapping[str, str]) -> Iterator[None]:
+    """Has dbt load a module of `orchestration` with some texts replaced."""
+    path = PROJECT / (name.replace(".", "/") + ".py")
+    module = types.ModuleType(name)
+    module.__file__ = str(path)
+    kept = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        exec(compile(replaced(path.read_text(), changes, path.name), path, "exec"), module.__dict__)
+        yield
+    finally:
+        del sys.modules[name]
+        if kept:
+            sys.modules[name] = kept
+
+
+@dataclass
+class Built:
+    """What a dbt command came to."""
+
+    # Status by name; "error" of the command itself under the name "dbt".
+    statuses: dict[str, str] = field(default_factory=dict)
+    messages: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """What did not do its work; a run that is red for its files alone is not broken."""
+        fine = {RED: ("fail",)}
+        return {
+            name: status
+            for name, status in self.statuses.items()
+            if status not in ("success", "pass", *fine.get(name, ()))
+        }
+
+    @property
+    def red(self) -> bool:
+        return bool(self.broken) or self.statuses.get(RED) == "fail"
+
+
+@dataclass
+class Warehouse:
+    """A warehouse with its landing zone, in a folder of its own."""
+
+    project: Project
+    folder: Path
+    landed: dict[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.root.mkdir(parents=True)
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "landing"
+
+    def land(self, files: Mapping[str, bytes], anew: bool = False) -> None:
+        """Makes the landing zone hold these files and no other; `anew` writes also those that are there."""
+        for path in self.landed.keys() - files.keys():
+            (self.root / path).unlink()
+        for path, data in files.items():
+            if anew or self.landed.get(path) != data:
+                # As a sender does: the file comes in one piece.
+                target = self.root / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                part = self.folder / "part"
+                part.write_bytes(data)
+                part.replace(target)
+        self.landed = dict(files)
+
+    def dbt(self, *command: str, run_date: date | None = None) -> Built:
+        """Runs a dbt command; afterwards the database file is free."""
+        built = Built()
+
+        def listen(event) -> None:
+            built.messages.append(event.info.msg)
+            if event.info.level == "warn":
+                built.warnings.append(event.info.msg)
+
+        scope = {"RUN_DATE": str(run_date)} if run_date else {}
+        places = {"WAREHOUSE_PATH": str(self.folder / DATABASE), "LANDING_ROOT": str(self.root)}
+        with environment(**places, **scope):
+            runner = dbtRunner(manifest=self.project.manifest, callbacks=[listen])
+            result = runner.invoke([*command, *self.project.options()])
+        DuckDBConnectionManager.close_all_connections()
+        if result.exception is not None:
+            built.statuses["dbt"] = f"error: {result.exception}"
+        for one in getattr(result.result, "results", ()):
+            failed = str(one.status) in ("error", "runtime error")
+            built.statuses[one.node.name] = f"{one.status}: {one.message}" if failed else str(one.status)
+        return built
+
+    def build(self, *options: str, run_date: date | None = None) -> Built:
+        """`dbt build`, without the unit tests, which say nothing of the data at hand."""
+        return self.dbt("build", "--exclude-resource-type", "unit_test", *options, run_date=run_date)
+
+    def build_until(self, model: str, *options: str, run_date: date | None = None) -> Built:
+        """What a build has done when it is killed after a model."""
+        command = ("build", "--select", f"+{model}", "--exclude-resource-type", "test", "unit_test", *options)
+        return self.dbt(*command, run_date=run_date)
+
+    def query(self, sql: str) -> list[tuple]:
+        with duckdb.connect(self.folder / DATABASE, read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def tables(self) -> Tables:
+        """Every table of `prod`, as a multiset of rows; fails if there are other tables or columns."""
+        query = (
+            "select table_schema || '.' || table_name, list(column_name order by ordinal_position) "
+            "from information_schema.columns where table_schema = 'prod' group by all"
+        )
+        with duckdb.connect(self.folder / DATABASE, read_only=True) as connection:
+            found = dict(connection.execute(query).fetchall())
+            assert {name: sorted(columns) for name, columns in found.items()} == {
+                name: sorted(columns) for name, columns in TABLES.items()
+            }
+            return {
+                name: Counter(connection.execute(f"select {', '.join(columns)} from {name}").fetchall())
+                for name, columns in TABLES.items()
+            }
+
+    def rejected(self) -> Counter:
+        """(file, record, columns at fault) of each rejected row."""
+        rows = self.query("select source_file, source_record, reject_reasons from staging.rejected_sales")
+        return Counter((path, record, at_fault(reasons)) for path, record, reasons in rows)
+
+
+def at_fault(reasons: str) -> frozenset[str]:
+    """The columns that the reasons of a rejected row name."""
+    names = [reason.split(" ")[0] for reason in reasons.split("; ")]
+    assert not set(names) - set(COLUMNS), f"not a reason: {reasons}"
+    return frozenset(names)
+
+
+def shown(row: Iterable) -> str:
+    return " | ".join("null" if value is None else str(value) for value in row)
+
+
+def difference(name: str, expected: Counter, found: Counter, limit: int = 10) -> str:
+    """The rows in which a table differs, for a person; empty if it does not."""
+    lines = []
+    for side, rows in (("missing", expected - found), ("surplus", found - expected)):
+        ordered = sorted(map(shown, rows.elements()))
+        lines += [f"  {side}: {row}" for row in ordered[:limit]]
+        lines += [f"  ... and {len(ordered) - limit} more {side}"] if len(ordered) > limit else []
+    if not lines:
+        return ""
+    columns = ", ".join(TABLES.get(name, ()))
+    return "\n".join([f"{name} has {found.total()} rows, expected {expected.total()} ({columns})", *lines])
+
+
+def compare_tables(expected: Tables, found: Tables) -> None:
+    """Fails if the tables of `prod` differ, saying in which rows."""
+    differences = [difference(name, expected[name], found[name]) for name in TABLES]
+    assert not any(differences), "\n" + "\n".join(filter(None, differences))
+
+
+def compare(expected: Reference, warehouse: Warehouse, built: Built, run_date: date | None = None) -> None:
+    """Fails if production or what the run says differs from the reference."""
+    assert not built.broken, f"the build is broken: {built.broken}"
+    compare_tables(expected.tables(), warehouse.tables())
+    for path, _, _, _, *rows in warehouse.tables()["prod.load_ledger"]:
+        assert rows[0] == sum(rows[1:]), f"the ledger of {path} does not add up: {rows}"
+    one_column = "select source_file from staging."
+    checks = {
+        "staging.rejected_sales": (expected.rejected(), warehouse.rejected()),
+        "staging.refused_files": (
+            Counter((path,) for path in expected.refused),
+            Counter(warehouse.query(f"{one_column}refused_files")),
+        ),
+        "staging.files_to_mend": (
+            Counter((path,) for path in expected.to_mend()),
+            Counter(warehouse.query(f"{one_column}files_to_mend")),
+        ),
+    }
+    differences = [difference(name, *sides) for name, sides in checks.items()]
+    assert not any(differences), "\n" + "\n".join(filter(None, differences))
+    assert built.red == bool(expected.to_mend(run_date)), f"red: {built.red}, to mend: {expected.to_mend(run_date)}"

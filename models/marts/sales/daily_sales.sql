@@ -4,7 +4,10 @@
     unique_key='sale_id',
     feed={'raw': 'raw_sales', 'contract': 'typed_sales', 'verdicts': 'file_verdicts', 'day': 'sold_at'},
     pre_hook=['{{ stop_if_rows_are_missing() if execute }}', '{{ create_touched_days() }}'],
-    post_hook='{{ recount_ledger() if execute and not is_incremental() }}'
+    post_hook=[
+        '{{ recount_ledger() if execute and not is_incremental() }}',
+        '{{ mark_all_days() if execute and not (is_incremental() or is_audit()) }}'
+    ]
 ) }}
 
 -- Every model that a test of the gate reads is named, so that a failing one stops the merge:

@@ -1,4 +1,9 @@
-{{ config(materialized='incremental', incremental_strategy='replace_days', unique_key='day') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_days',
+    unique_key='day',
+    post_hook='{{ forget_touched_days() if execute }}'
+) }}
 
 -- depends_on: {{ source('landing', 'touched_days') }}
 {%- set stale = touched_days() %}

@@ -2,7 +2,13 @@
 
 -- depends_on: {{ ref("raw_sales") }}
 
-with held as (
+with refused as (
+
+    select * from {{ source('landing', 'refused_files') }}
+
+),
+
+held as (
 
     {{ held_landings(ref('file_verdicts')) }}
 
@@ -17,7 +23,7 @@ select
     cast(null as bigint) as affected_rows,
     cast(null as bigint) as received_rows,
     reason
-from {{ source('landing', 'refused_files') }}
+from refused
 
 union all
 
@@ -39,3 +45,5 @@ select
             end
     end as reason
 from held
+-- One that has since been restated badly is refused.
+where held.source_file not in (select refused.source_file from refused)

@@ -1,0 +1,162 @@
+"""Each guard of the load, taken out of a copy of the project, is missed: a history that exhibits it fails."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import pytest
+from reference import Reference
+from test_files import CASES, file, row
+from warehouse import Project, Warehouse, compare, patched_module
+
+MERGE = "macros/merge_newest.sql"
+GUARD = "or {{ is_newer('winners', 'existing', contract_names(feed.contract)) }} as wins"
+FIRST, SECOND = date(2024, 1, 1), date(2024, 1, 2)
+A, B = f"raw/sales/{FIRST}/sales_export.csv", f"raw/sales/{SECOND}/sales_export.csv"
+Files = dict[str, bytes]
+early, late = f"{FIRST}T11:00:00Z", f"{SECOND}T11:00:00Z"
+
+# States of the landing zone, loaded one after the other.
+HISTORIES: dict[str, list[Files]] = {
+    "an older version comes later": [
+        {B: file(SECOND, row("x", SECOND, quantity="2", updated_at=late))},
+        {A: file(FIRST, row("x", FIRST, quantity="3"))},
+    ],
+    "a tie comes later with the smaller content": [
+        {B: file(SECOND, row("x", FIRST, quantity="2"))},
+        {A: file(FIRST, row("x", FIRST, quantity="1"))},
+    ],
+    "a correction moves a sale to another day": [
+        {A: file(FIRST, row("x", FIRST))},
+        {B: file(SECOND, row("x", SECOND, updated_at=late))},
+    ],
+    "a file is restated without a sale": [
+        {A: file(FIRST, row("x", FIRST)), B: file(SECOND, row("x", SECOND, updated_at=late), row("y", SECOND))},
+        {B: file(SECOND)},
+    ],
+    "a quote is not closed": [{A: file(FIRST)}, {B: CASES["unclosed quote"].content(SECOND)}],
+    "a row is rejected": [{A: file(FIRST)}, {B: file(SECOND, row("x", SECOND, quantity="0"))}],
+    "a file is held": [{A: file(FIRST)}, {B: CASES["more rejected rows than the rate"].content(SECOND)}],
+}
+
+
+@dataclass(frozen=True)
+class Sabotage:
+    """A guard that is taken out, and the history that shows it."""
+
+    history: str
+    # Old and new texts by file.
+    changes: dict[str, dict[str, str]] = field(default_factory=dict)
+    plugin: dict[str, str] = field(default_factory=dict)
+
+
+SABOTAGES = {
+    "no guard": Sabotage("an older version comes later", {MERGE: {GUARD: "or true as wins"}}),
+    "ties by arrival": Sabotage(
+        "a tie comes later with the smaller content",
+        {MERGE: {GUARD: "or winners.updated_at >= existing.updated_at as wins"}},
+    ),
+    "a predicate on the date": Sabotage(
+        "a correction moves a sale to another day",
+        {MERGE: {"where {{ in_range }}\n),": "where sold_at >= (select min(sold_at) from winners)\n),"}},
+    ),
+    "a restated file not undone": Sabotage(
+        "a file is restated without a sale", {MERGE: {"'replaced': landing_ids(replaced)": "'replaced': 'null'"}}
+    ),
+    "the ledger not recounted": Sabotage(
+        "a correction moves a sale to another day", {MERGE: {"having sum(difference) <> 0": "having false"}}
+    ),
+    "the quote guard off": Sabotage(
+        "a quote is not closed",
+        plugin={
+            'if quotes % 2:\n        return "an unclosed quote"': 'if False:\n        return "an unclosed quote"',
+            # As DuckDB reads when it has more files than threads: in sequence, dropping the end without an error.
+            "auto_detect = false": "auto_detect = false, parallel = false",
+        },
+    ),
+    "a reject dropped before the verdict": Sabotage(
+        "a row is rejected",
+        {"macros/contract.sql": {"from typed\n{% endmacro %}": "from typed\nwhere quantity <> 0\n{% endmacro %}"}},
+    ),
+    "a reject dropped from the ledger": Sabotage(
+        "a row is rejected",
+        {MERGE: {"    arriving.rejected,\n    0\nfrom": "    0,\n    0\nfrom"}},
+    ),
+    "a reject dropped from the table": Sabotage(
+        "a row is rejected",
+        {"models/staging/sales/rejected_sales.sql": {"where typed.reject_reasons is not null": "where false"}},
+    ),
+    "held files merged": Sabotage(
+        "a file is held",
+        {"macros/landings.sql": {"from {{ verdicts }}\nwhere verdict = 'passed'": "from {{ verdicts }}\nwhere true"}},
+    ),
+}
+
+
+def tell(warehouse: Warehouse, expected: Reference, history: list[Files]) -> None:
+    for files in history:
+        warehouse.land(warehouse.landed | files)
+        expected.load(warehouse.landed)
+        compare(expected, warehouse, warehouse.build())
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+def test_the_project_at_hand_tells_each_history_right(project: Project, tmp_path: Path, history: str) -> None:
+    tell(Warehouse(project, tmp_path / "warehouse"), Reference(), HISTORIES[history])
+
+
+@pytest.mark.parametrize("name", SABOTAGES)
+def test_sabotage_shows(project: Project, tmp_path: Path, name: str) -> None:
+    sabotage = SABOTAGES[name]
+    copy = project.copy(tmp_path / "project")
+    for changed, changes in sabotage.changes.items():
+        copy.patch(changed, changes)
+    warehouse = Warehouse(copy, tmp_path / "warehouse")
+    with (
+        patched_module("orchestration.landing", sabotage.plugin) if sabotage.plugin else nullcontext(),
+        pytest.raises(AssertionError) as found,
+    ):
+        tell(warehouse, Reference(), HISTORIES[sabotage.history])
+    assert "has changed" not in str(found.value)
+
+
+def stops_at_the_gate(project: Project, folder: Path) -> None:
+    """A project whose rejected rows say no reason must not merge: a test of the gate finds it."""
+    project.patch(
+        "models/staging/sales/rejected_sales.sql",
+        {"    rejected.reject_reasons\n": "    cast(null as varchar) as reject_reasons\n"},
+    )
+    warehouse = Warehouse(project, folder)
+    warehouse.land({A: file(FIRST, row("x", FIRST, quantity="0"))})
+    built = warehouse.build()
+    assert built.statuses["rejected_sales_say_why"] == "fail"
+    assert built.statuses["daily_sales"] == "skipped"
+
+
+def test_a_failing_test_of_the_gate_stops_the_merge(project: Project, tmp_path: Path) -> None:
+    stops_at_the_gate(project.copy(tmp_path / "project"), tmp_path / "warehouse")
+
+
+def test_the_hole_of_the_gate_shows(project: Project, tmp_path: Path) -> None:
+    """A test blocks only what descends from the model that it reads."""
+    copy = project.copy(tmp_path / "project")
+    copy.patch(
+        "models/marts/sales/daily_sales.sql", {"-- depends_on: {{ ref('rejected_sales') }}, ": "-- depends_on: "}
+    )
+    with pytest.raises(AssertionError, match="success"):
+        stops_at_the_gate(copy, tmp_path / "warehouse")
+
+
+def test_the_merge_statement_and_its_stand_in_are_equal(project: Project, tmp_path: Path) -> None:
+    """On DuckDB a delete and an insert stand for the MERGE that Snowflake gets."""
+    copy = project.copy(tmp_path / "project")
+    copy.patch(
+        MERGE,
+        {
+            "{% macro duckdb__apply_changes(": "{% macro unused__apply_changes(",
+            "{% macro snowflake__apply_changes(": "{% macro default__apply_changes(",
+        },
+    )
+    for number, history in enumerate(HISTORIES.values()):
+        tell(Warehouse(copy, tmp_path / f"warehouse-{number}"), Reference(), history)
