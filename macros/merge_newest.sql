@@ -58,12 +58,12 @@ where {{ of_run('passed.file_date') }}
         union all
         select {{ key }} from {{ ref(feed.contract) }} where landing_id in ({{ replaced }}) and reject_reasons is null
     {%- endset -%}
-    {%- set in_range = key_range(key, keys) -%}
-    {{ collect_changes(target, winners, key, feed, replaced, in_range) }}
+    {%- set ends = key_ends(key, keys) -%}
+    {{ collect_changes(target, winners, key, feed, replaced, ends) }}
     {% call in_transaction() %}
     {{ write_ledger(feed, arriving) }}
     {{ mark_touched_days() }}
-    {{ apply_changes(target, winners, key, columns, in_range) }}
+    {{ apply_changes(target, winners, key, columns, ends) }}
     {{ forget_landings(feed) }}
     {% endcall %}
 {% endmacro %}
@@ -86,7 +86,7 @@ where {{ of_run('passed.file_date') }}
 
 {#- One row a key whose row may change: `old_file` and `old_day` of the row that is there, `new_file` and `new_day` of
     the newest version of this merge; `wins` says that the new one takes its place, `leaves` that the old one goes. -#}
-{% macro collect_changes(target, winners, key, feed, replaced, in_range) %}
+{% macro collect_changes(target, winners, key, feed, replaced, ends) %}
     {%- set verdicts = ref(feed.verdicts) -%}
     {%- set replaced_files = 'select source_file from ' ~ verdicts ~ ' where landing_id in (' ~ replaced ~ ')' -%}
 create or replace temporary table merge_changes as
@@ -96,7 +96,7 @@ with winners as (
 existing as (
     select *, {{ 'source_file in (' ~ replaced_files ~ ')' if replaced != 'null' else 'false' }} as is_replaced
     from {{ target }}
-    where {{ in_range }}
+    where {{ within(key, ends) }}
 ),
 compared as (
     select
@@ -126,12 +126,16 @@ from compared;
 {% endmacro %}
 
 
-{#- A range of literals on the key itself: it lets the engine skip the history and can never lose a match. -#}
-{% macro key_range(key, keys) %}
-    {%- if not at_work() -%}{{ return('true') }}{%- endif -%}
+{#- The smallest and the greatest of some keys, as literals; none without keys. -#}
+{% macro key_ends(key, keys) %}
     {%- set ends = run_query('select min(' ~ key ~ '), max(' ~ key ~ ') from (' ~ keys ~ ') as keys').rows[0] -%}
-    {%- if ends[0] is none -%}{{ return('false') }}{%- endif -%}
-    {{ return(key ~ ' between ' ~ text_literal(ends[0]) ~ ' and ' ~ text_literal(ends[1])) }}
+    {{ return(none if ends[0] is none else [text_literal(ends[0]), text_literal(ends[1])]) }}
+{% endmacro %}
+
+
+{#- A range of literals on the key itself: it lets the engine skip the history and can never lose a match. -#}
+{% macro within(key, ends) %}
+    {{ return(key ~ ' between ' ~ ends | join(' and ') if ends else 'false') }}
 {% endmacro %}
 
 
@@ -265,14 +269,14 @@ from (
 {% endmacro %}
 
 
-{% macro apply_changes(target, winners, key, columns, in_range) %}
-    {{ return(adapter.dispatch('apply_changes')(target, winners, key, columns, in_range)) }}
+{% macro apply_changes(target, winners, key, columns, ends) %}
+    {{ return(adapter.dispatch('apply_changes')(target, winners, key, columns, ends)) }}
 {% endmacro %}
 
 {#- DuckDB pays for an update in place what a delete and an insert cost together several times over. -#}
-{% macro duckdb__apply_changes(target, winners, key, columns, in_range) %}
+{% macro duckdb__apply_changes(target, winners, key, columns, ends) %}
 delete from {{ target }}
-where {{ in_range }} and {{ key }} in (select {{ key }} from merge_changes where leaves);
+where {{ within(key, ends) }} and {{ key }} in (select {{ key }} from merge_changes where leaves);
 
 insert into {{ target }} ({{ columns | join(', ') }})
 select {{ columns | join(', ') }}
@@ -280,15 +284,15 @@ from {{ winners }}
 where {{ key }} in (select {{ key }} from merge_changes where wins);
 {% endmacro %}
 
-{% macro snowflake__apply_changes(target, winners, key, columns, in_range) %}
+{% macro snowflake__apply_changes(target, winners, key, columns, ends) %}
 delete from {{ target }}
-where {{ in_range }} and {{ key }} in (select {{ key }} from merge_changes where leaves and new_file is null);
+where {{ within(key, ends) }} and {{ key }} in (select {{ key }} from merge_changes where leaves and new_file is null);
 
 merge into {{ target }} as existing
 using (
     select * from {{ winners }} where {{ key }} in (select {{ key }} from merge_changes where wins)
 ) as winners
-    on winners.{{ key }} = existing.{{ key }} and existing.{{ in_range }}
+    on winners.{{ key }} = existing.{{ key }} and {{ within('existing.' ~ key, ends) }}
 when matched then update set
     {% for column in columns if column != key -%}
     {{ column }} = winners.{{ column }}{{ ',' if not loop.last }}

@@ -59,7 +59,7 @@ SABOTAGES = {
     ),
     "a predicate on the date": Sabotage(
         "a correction moves a sale to another day",
-        {MERGE: {"where {{ in_range }}\n),": "where sold_at >= (select min(sold_at) from winners)\n),"}},
+        {MERGE: {"where {{ within(key, ends) }}\n),": "where sold_at >= (select min(sold_at) from winners)\n),"}},
     ),
     "a restated file not undone": Sabotage(
         "a file is restated without a sale", {MERGE: {"'replaced': landing_ids(replaced)": "'replaced': 'null'"}}

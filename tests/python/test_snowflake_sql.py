@@ -25,11 +25,11 @@ RUN_TIME_SQL = """
 {{ snowflake_copy_file(raw, '@landing_zone', ['sale_id', 'quantity'], ['quantity', 'extra', 'sale_id'], file) }};
 {{ snowflake_register(landed, file, 5) }};
 {{ snowflake_refuse(refused, file, 3, "it's bad") }};
-{{ collect_changes(sales, raw, 'sale_id', feed, '2', "sale_id between 'a' and 'b'") }}
+{{ collect_changes(sales, raw, 'sale_id', feed, '2', ["'a'", "'b'"]) }}
 {% call in_transaction() %}
 {{ write_ledger(feed, '1') }}
 {{ mark_touched_days() }}
-{{ apply_changes(sales, raw, 'sale_id', ['sale_id', 'quantity', 'updated_at'], "sale_id between 'a' and 'b'") }}
+{{ apply_changes(sales, raw, 'sale_id', ['sale_id', 'quantity', 'updated_at'], ["'a'", "'b'"]) }}
 {% endcall %}
 """
 
