@@ -15,7 +15,8 @@ Row = Mapping[str, Any]
 
 NO_FILE = "The day's file has not come. Land it, then clear the run in Airflow."
 MEND = (
-    "Land a mended file under the same path, then clear the run in Airflow; the others of the day are loaded. "
+    "Land a mended file under the same path, then clear the run in Airflow, all of its tasks; the other files of "
+    "the day are loaded. "
     "A held file may be let through as it is: make release FILE=... REASON=..."
 )
 RETRY = "Read the log and mend the cause, then clear the run in Airflow: nothing is ever loaded twice."
@@ -54,7 +55,7 @@ def failed(
 def late(dag: str, run: str, run_date: str, hours: float) -> str:
     """That a run is not complete in time."""
     return (
-        f"⏰ DAG {dag} is not complete for {run_date}, {hours:g} hours after it was due to start\nRun: {run}\n"
+        f"⏰ DAG {dag} is not complete for {run_date}, {hours:g} hours after it was queued\nRun: {run}\n"
         "What to do: nothing is lost and nothing was stopped; see in Airflow which task it is at."
     )
 

@@ -17,8 +17,8 @@ goes wrong in it is logged, and the scheduler starts all the same.
 
 import gc
 import logging
+import shutil
 import sys
-import tempfile
 import threading
 from importlib import import_module
 from pathlib import Path
@@ -26,21 +26,15 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 PROJECT = Path(__file__).resolve().parents[1]
+PARSED = "partial_parse.msgpack"
 
-# What the tasks of the DAGs import, much of it only once they run.
+# What tasks import only once they run; the rest comes with the DAG files.
 NEEDED = (
     "airflow.providers.amazon.aws.hooks.s3",
-    "airflow.providers.amazon.aws.sensors.s3",
-    "airflow.providers.standard.decorators.python",
-    "cosmos.converter",
-    "cosmos.operators.local",
-    "cosmos.profiles",
     "dbt_common.clients.agate_helper",
     "openlineage.client.facet_v2",
     "openlineage.common.provider.dbt.processor",
-    "orchestration.alerts",
     "orchestration.landing",
-    "orchestration.project",
 )
 
 QUIETLY = ("--quiet", "--no-write-json", "--no-version-check", "--log-level-file", "none", "--no-use-colors")
@@ -64,14 +58,26 @@ def warm_up_scheduler() -> None:
 def _warm_up() -> None:
     for module in NEEDED:
         import_module(module)
+    from airflow.dag_processing.dagbag import DagBag
+    from cosmos import settings
     from dbt.adapters.factory import reset_adapters
     from dbt.cli.main import dbtRunner
 
-    with tempfile.TemporaryDirectory() as target:
-        result = dbtRunner().invoke(
-            ["parse", *QUIETLY, "--target-path", target, "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
-        )
+    from orchestration.project import PROFILE
+
+    # As Cosmos calls dbt: other options, and dbt would parse anew.
+    target = settings.cache_dir / "warm_up"
+    options = {"--target-path": target, "--project-dir": PROJECT, "--profiles-dir": PROJECT}
+    options |= {"--profile": PROFILE.profile_name, "--target": PROFILE.target_name}
+    result = dbtRunner().invoke(["parse", *QUIETLY, *(str(part) for option in options.items() for part in option)])
     if result.exception:
         raise result.exception
     reset_adapters()
+
+    # Cosmos keeps what dbt has parsed for each task group; the first task of each would parse for itself.
+    dags = DagBag(PROJECT / "orchestration" / "dags").dags.values()
+    for folder in {task.cache_dir for dag in dags for task in dag.tasks if getattr(task, "cache_dir", None)}:
+        kept = folder / "target" / PARSED
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(target / PARSED, kept.with_suffix(".new")).replace(kept)
     gc.collect()

@@ -27,7 +27,6 @@ from airflow.sdk import (
     AsyncCallback,
     CronDataIntervalTimetable,
     DeadlineAlert,
-    DeadlineReference,
     get_current_context,
     task,
 )
@@ -35,6 +34,7 @@ from cosmos import DbtTaskGroup, DbtTestLocalOperator, RenderConfig
 from cosmos.constants import LoadMode, TestBehavior
 
 from orchestration import alerts, report
+from orchestration.deadlines import RunQueued
 from orchestration.project import (
     BUCKET,
     EXECUTION,
@@ -82,9 +82,9 @@ with DAG(
         "retry_policy": alerts.RetryUnlessToMend(),
         "on_failure_callback": alerts.tell_failure,
     },
-    # Counted from when the run was due: a run of a date long past, or of none, has two hours like any other.
+    # Not from the run's date: a run of a date long past, or of none, has two hours like any other.
     deadline=DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        reference=RunQueued(),
         interval=timedelta(hours=alerts.LATE_HOURS),
         callback=AsyncCallback(alerts.tell_late),
     ),

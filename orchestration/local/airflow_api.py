@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -11,6 +11,7 @@ import httpx
 from orchestration.local.errors import LocalError
 
 FINISHED = {"success", "failed"}
+ENDED = FINISHED | {"upstream_failed", "skipped", "removed"}
 POLL_SECONDS = 0.5
 
 
@@ -79,14 +80,14 @@ class Airflow:
         """Wait until all four components have reported since this client was made."""
 
         def healthy() -> bool:
+            # Its first answer takes seconds, for which a task would wait, give up, and try again.
+            self._http.get("/execution/health").raise_for_status()
             health = self._http.get("/api/v2/monitor/health").raise_for_status().json()
             for component in ("scheduler", "dag_processor", "triggerer"):
                 status = health[component]
                 heartbeat = status.get(f"latest_{component}_heartbeat")
                 if status["status"] != "healthy" or datetime.fromisoformat(heartbeat) < self.started:
                     return False
-            # Its first answer takes seconds, for which a task would wait, give up, and try again.
-            self._http.get("/execution/health").raise_for_status()
             return health["metadatabase"]["status"] == "healthy"
 
         self._until("Airflow did not get ready", seconds, healthy)
@@ -119,23 +120,20 @@ class Airflow:
         self.call("PATCH", f"dags/{dag_id}", json={"is_paused": False})
 
     def start(self, dag_id: str, day: str) -> str:
-        """Start a run of a day (`ds`), another one if the day has runs; return its id.
+        """Run a day (`ds`), by clearing its run if it has one already; return the run's id."""
+        run_id = f"manual__{day}"
+        try:
+            self.call("POST", f"dags/{dag_id}/dagRuns", json={"dag_run_id": run_id, "logical_date": f"{day}T00:00:00Z"})
+        except httpx.HTTPStatusError as problem:
+            if problem.response.status_code != 409:
+                raise
+            self.clear(dag_id, run_id)
+        return run_id
 
-        Runs of one day differ in the second of their logical date. To clear the earlier run would do as well, were it
-        not that Airflow 3.3 answers 500 to clearing a run that has a deadline counted from when it was queued.
-        """
-        start = datetime.fromisoformat(day).replace(tzinfo=UTC)
-        span = {"logical_date_gte": start.isoformat(), "logical_date_lt": (start + timedelta(days=1)).isoformat()}
-        number = self.call("GET", f"dags/{dag_id}/dagRuns", params=span | {"limit": 1})["total_entries"]
-        while True:
-            run = {"dag_run_id": f"manual__{day}" + (f"_{number + 1}" if number else "")}
-            run["logical_date"] = (start + timedelta(seconds=number)).isoformat()
-            try:
-                return self.call("POST", f"dags/{dag_id}/dagRuns", json=run)["dag_run_id"]
-            except httpx.HTTPStatusError as problem:
-                if problem.response.status_code != 409:
-                    raise
-                number += 1
+    def clear(self, dag_id: str, run_id: str, only_failed: bool = False) -> None:
+        """Let a run that has ended run again, all of it or what has failed in it."""
+        options = {"dry_run": False, "only_failed": only_failed, "run_on_latest_version": True}
+        self.call("POST", f"dags/{dag_id}/dagRuns/{run_id}/clear", json=options)
 
     def end_unfinished(self, dag_id: str) -> None:
         """Give up the runs that an interrupted session has left, which would hold up all others."""
@@ -157,12 +155,15 @@ class Airflow:
         last: dict[str, tuple[str | None, int]] = {}
 
         def ended() -> Run | None:
-            state = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
             tasks = self.tasks(dag_id, run_id)
             for task in tasks:
                 if last.get(task.task, (None, 0)) != (task.state, task.tries):
                     last[task.task] = (task.state, task.tries)
                     on_change(task)
+            # Asked only when it may be so: each question takes from the tasks' time.
+            if any(task.state not in ENDED for task in tasks):
+                return None
+            state = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
             return Run(run_id, state, time.monotonic() - begun, tasks) if state in FINISHED else None
 
         return self._until(f"The run {run_id} of {dag_id} did not end", seconds, ended)

@@ -15,10 +15,11 @@ from orchestration.local.airflow_api import Airflow
 from orchestration.local.errors import LocalError
 from orchestration.local.processes import Supervised, stop_all, tail
 from orchestration.local.sinks import Sink
-from orchestration.local.storage import CREDENTIALS, REGION, Storage
+from orchestration.local.storage import KEY, REGION, SECRET, Storage
 
 START_SECONDS = 120
 POOL = "warehouse"  # dbt tasks run in it; one slot, for one process at a time may write a DuckDB file
+PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 SETTINGS_FILE = '''"""Written at each local start."""
@@ -50,8 +51,8 @@ def airflow_environment(
     connections = {
         "aws_default": {
             "conn_type": "aws",
-            "login": CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            "password": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+            "login": KEY,
+            "password": SECRET,
             "extra": {"endpoint_url": storage.endpoint, "region_name": REGION},
         },
         "slack_default": {"conn_type": "slackwebhook", "host": chat.address, "password": "services/local"},
@@ -67,6 +68,7 @@ def airflow_environment(
             "executor": "LocalExecutor",
             "parallelism": 4,
             "dags_folder": dags_folder,
+            "plugins_folder": PLUGINS,
             "load_examples": False,
             "simple_auth_manager_all_admins": True,
             "execution_api_server_url": f"{url}/execution/",
@@ -88,7 +90,7 @@ def airflow_environment(
         "logging": {"base_log_folder": home / "logs", "logging_level": "INFO", "colored_console_log": False},
         "email": {"from_email": "airflow@localhost"},
         "usage_data_collection": {"enabled": False},
-        "cosmos": {"enable_telemetry": False},
+        "cosmos": {"enable_telemetry": False, "cache_dir": home / "cosmos"},
     }
     return (
         {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
@@ -98,13 +100,12 @@ def airflow_environment(
             for section, values in settings.items()
             for name, value in values.items()
         }
-        | CREDENTIALS
         | {
             "AIRFLOW_HOME": str(home),
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_REGION": REGION,
-            "AWS_ENDPOINT_URL": storage.endpoint,
+            # Nothing but the connection leads to S3, not even a person's own account.
             "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_CONFIG_FILE": os.devnull,
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
             "DBT_TARGET": "duckdb",
             "LANDING_ROOT": f"s3://{storage.bucket}",

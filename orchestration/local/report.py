@@ -25,7 +25,6 @@ order by ledger.source_file, ledger.held_rows
 REJECTED = "select source_file, reject_reasons, count(*) from staging.rejected_sales group by all order by all"
 REFUSED = "select source_file, source_record, reason from staging.refused_files order by source_file"
 LOADED = "select source_file, content_hash from prod.load_ledger where held_rows = 0"
-MOST_COLUMNS = 7
 
 
 @dataclass(frozen=True)
@@ -75,26 +74,24 @@ def show_result(console: Console, warehouse: Warehouse) -> None:
     console.print()
     console.print(table)
 
-    reasons: dict[str, Counter] = {}
-    for file, joined, count in warehouse.query(REJECTED):
-        for reason in joined.split("; "):
-            reasons.setdefault(reason, Counter())[file] += count
-    if reasons:
-        show_reasons(console, reasons)
+    show_reasons(console, warehouse.query(REJECTED))
 
 
-def show_reasons(console: Console, reasons: dict[str, Counter]) -> None:
-    """Print how often each reason rejected a row: of each file if there are few, else of all."""
-    files = sorted({file for counts in reasons.values() for file in counts})
-    columns = {file.removeprefix("raw/sales/").removesuffix("/sales_export.csv"): [file] for file in files}
-    if len(columns) > MOST_COLUMNS:
-        columns = {"all files": files}
+def show_reasons(console: Console, rejected: list[tuple]) -> None:
+    """Print how often each reason rejected a row, over all files."""
+    if not rejected:
+        return
+    reasons: Counter = Counter()
+    for _, joined, count in rejected:
+        reasons.update({reason: count for reason in joined.split("; ")})
+    files = len({file for file, _, _ in rejected})
     table = Table(
-        title="Rejected rows: staging.rejected_sales", title_justify="left", title_style="bold", box=box.SIMPLE
-    )
+        title=f"Rejected: {sum(count for *_, count in rejected):,} rows of {files} file{'s' if files > 1 else ''}, in "
+        "staging.rejected_sales",
+        title_justify="left", title_style="bold", box=box.SIMPLE,
+    )  # fmt: skip
     table.add_column("reason (a row may have several)")
-    for column in columns:
-        table.add_column(column, justify="right")
-    for reason, counts in sorted(reasons.items(), key=lambda item: (-item[1].total(), item[0])):
-        table.add_row(reason, *(f"{sum(counts[file] for file in group):,}" for group in columns.values()))
+    table.add_column("rows", justify="right")
+    for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
+        table.add_row(reason, f"{count:,}")
     console.print(table)

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from orchestration.local import demo_data
-from orchestration.local.airflow_api import Run, TaskState
+from orchestration.local.airflow_api import TaskState
 from orchestration.local.errors import LocalError
 from orchestration.local.report import Warehouse, show_result
 from orchestration.local.services import PROJECT, Services, local_services
@@ -59,15 +59,14 @@ class Demo:
         self.warehouse = warehouse
         self.out = out
 
-    def land(self, day: str, content: bytes, what: str) -> bool:
-        """Land a day's file; False if it is there already."""
+    def land(self, day: str, content: bytes, what: str) -> None:
+        """Land a day's file, unless it is there already."""
         new = self.services.s3.land(landing_key(day), content)
-        self.out.print(f"{what}: {landing_key(day)}" + ("" if new else " (is there already)"))
-        return new
+        self.out.print(f"{what}: {landing_key(day)}" + ("" if new else " (there already)"))
 
-    def run(self, day: str, expected: str) -> Run:
-        """Run the DAG for a day, with what its tasks do, and insist on how it ends."""
-        airflow = self.services.airflow
+    def run(self, day: str, expected: str) -> None:
+        """Run the DAG for a day, show what its tasks do and what chat is told, and insist on how it ends."""
+        airflow, seen = self.services.airflow, len(self.services.chat.messages)
         self.out.print(f"\nRun of {day}")
 
         def show(task: TaskState) -> None:
@@ -86,7 +85,9 @@ class Demo:
                 f"the run of {day} ended as {run.state}, not as {expected}; the reason is above, the whole of it in "
                 ".local/airflow/logs, and `make up` shows it in the browser."
             )
-        return run
+        if run.state == "success":
+            for message in self._arrived(self.services.chat, seen, "chat", day):
+                self.out.print("  chat: " + message["text"].splitlines()[-1], style="green")
 
     def good_days(self) -> None:
         """Land and load the three days; of those that production has already, only the last is run again."""
@@ -96,7 +97,7 @@ class Demo:
             self.land(day, content, "Landed")
         for day, content in files.items():
             if day != demo_data.GOOD_DAYS[-1] and self.warehouse.holds(landing_key(day), content):
-                self.out.print(f"\nNo run of {day}: the ledger has this very file")
+                self.out.print(f"No run of {day}: this very file is loaded already")
             else:
                 self.run(day, "success")
 
@@ -105,7 +106,9 @@ class Demo:
         day, content = demo_data.GOOD_DAYS[0], demo_data.restated_first_day()
         self.out.print()
         self.land(day, content, "Restated by its sender")
-        if not self.warehouse.holds(landing_key(day), content):
+        if self.warehouse.holds(landing_key(day), content):
+            self.out.print(f"No run of {day}: its restatement is loaded already")
+        else:
             self.run(day, "success")
         write_whole(DEMO / landing_key(day), content)
 

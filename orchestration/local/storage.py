@@ -8,7 +8,7 @@ from pathlib import Path
 import boto3
 
 REGION = "us-east-1"
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+KEY, SECRET = "local-key", "local-secret"
 
 
 class Storage:
@@ -22,8 +22,8 @@ class Storage:
             "s3",
             endpoint_url=endpoint,
             region_name=REGION,
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+            aws_access_key_id=KEY,
+            aws_secret_access_key=SECRET,
         )
         self.client.create_bucket(Bucket=bucket)
         for path in sorted(mirror.rglob("*")):
