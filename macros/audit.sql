@@ -42,6 +42,28 @@
 {% endmacro %}
 
 
+{#- Fails while there is nothing to audit, or something that has landed and is not merged. -#}
+{% macro audit_ready() %}
+    {%- set landed, verdicts = source('landing', 'landed_files'), relation_of('file_verdicts') -%}
+    {%- set ledger = load_relation(relation_of('load_ledger')) -%}
+    {%- if not (load_relation(landed) and load_relation(verdicts) and ledger) -%}
+        {{ exceptions.raise_compiler_error('Nothing has been loaded yet. Run `dbt build` first.') }}
+    {%- endif -%}
+    {%- set waiting -%}
+        select source_file from {{ landed }} where not is_typed
+        union
+        select source_file from ({{ arriving_landings(verdicts, ledger) }}) as arriving
+        order by 1
+    {%- endset -%}
+    {%- set files = run_query(waiting).columns[0].values() -%}
+    {%- if files -%}
+        {{ exceptions.raise_compiler_error(
+            files | length ~ ' file(s) have landed and are not merged yet, ' ~ files[0] ~ ' first. Run `dbt build` first.'
+        ) }}
+    {%- endif -%}
+{% endmacro %}
+
+
 {#- Drops what an audit has built. -#}
 {% macro audit_drop() %}
     {%- for schema in ['audit_prod', 'audit_staging'] -%}

@@ -13,6 +13,9 @@
     compared with it without a join. -#}
 {% macro accepted_values(seed, column) %}
     {%- if not at_work() -%}{{ return('') }}{%- endif -%}
+    {%- if load_relation(ref(seed)) is none -%}
+        {{ exceptions.raise_compiler_error('The accepted values are not there yet. Run `dbt seed` first, or `dbt build`.') }}
+    {%- endif -%}
     {%- set rows = run_query('select distinct ' ~ column ~ ' from ' ~ ref(seed) ~ ' order by 1').rows -%}
     {{ return(rows | map('first') | map('replace', "'", "''") | map('string') | join("', '")) }}
 {% endmacro %}

@@ -9,13 +9,25 @@ qualify landing_id = max(landing_id) over (partition by source_file)
 {% endmacro %}
 
 
-{#- The newest landing of each file that passed the gate: what production is made of. A restatement that was held
-    leaves the earlier content in force. -#}
+{#- The newest landing of each file that passed the gate: what production is to be made of. A restatement that was held
+    leaves the earlier content there. -#}
 {% macro passed_landings(verdicts) %}
 select *
 from {{ verdicts }}
 where verdict = 'passed'
 qualify landing_id = max(landing_id) over (partition by source_file)
+{% endmacro %}
+
+
+{#- The landings that production is made of now, by its ledger. -#}
+{% macro landings_in_force(ledger) %}
+select max(landed.landing_id) as landing_id
+from {{ source('landing', 'landed_files') }} as landed
+inner join {{ ledger }} as ledger
+    on landed.source_file = ledger.source_file
+    and landed.content_hash = ledger.content_hash
+    and ledger.verdict = 'passed'
+group by landed.source_file
 {% endmacro %}
 
 
@@ -27,10 +39,10 @@ qualify landing_id = max(landing_id) over (partition by source_file)
 {% endmacro %}
 
 
-{#- The condition that a landing is waiting to be typed: the newest of its file, of this run. -#}
+{#- The landings of this run that wait to be typed. -#}
 {% macro landings_to_type() %}
     {%- if is_incremental() -%}
-        {{ return(landing_ids('select * from (' ~ newest_landings() ~ ') as newest where not is_typed and ' ~ of_run())) }}
+        {{ return(landing_ids('select * from ' ~ source('landing', 'landed_files') ~ ' where not is_typed and ' ~ of_run())) }}
     {%- endif -%}
     {{ return(landing_ids('select * from ' ~ source('landing', 'landed_files'))) }}
 {% endmacro %}
@@ -49,16 +61,16 @@ where not is_typed and (
 {% endmacro %}
 
 
-{#- The landings that wait for a verdict: the newest of their files, of this run, or judged before all rows were there. -#}
+{#- The landings of this run that wait for a verdict, or were judged before all rows were there. -#}
 {% macro landings_to_judge() %}
     {%- if not is_incremental() -%}
         {{ return(landing_ids('select * from ' ~ source('landing', 'landed_files'))) }}
     {%- endif -%}
     {%- set unjudged -%}
-        select newest.landing_id
-        from ({{ newest_landings() }}) as newest
-        left join {{ this }} as verdicts on newest.landing_id = verdicts.landing_id
-        where {{ of_run('newest.file_date') }}
+        select landed.landing_id
+        from {{ source('landing', 'landed_files') }} as landed
+        left join {{ this }} as verdicts on landed.landing_id = verdicts.landing_id
+        where {{ of_run('landed.file_date') }}
             and (verdicts.landing_id is null or verdicts.received <> verdicts.valid + verdicts.rejected)
     {%- endset -%}
     {{ return(landing_ids(unjudged)) }}

@@ -19,11 +19,8 @@
     {%- set replaced -%}
         select landed.landing_id
         from {{ source('landing', 'landed_files') }} as landed
-        inner join {{ ledger }} as ledger
-            on landed.source_file = ledger.source_file
-            and landed.content_hash = ledger.content_hash
-            and ledger.verdict = 'passed'
         inner join ({{ arriving }}) as arriving on landed.source_file = arriving.source_file
+        where landed.landing_id in ({{ landings_in_force(ledger) }})
     {%- endset -%}
     {{ return({'arriving': landing_ids(arriving), 'replaced': landing_ids(replaced)}) }}
 {% endmacro %}
@@ -52,6 +49,9 @@ where {{ of_run('passed.file_date') }}
     {%- set feed = config.require('feed') -%}
     {#- The plan of the compiled query, not a new one: what landed since then is for the next run. -#}
     {%- set plan = modules.re.search('merging landings: ([0-9, ]+|null); replacing: ([0-9, ]+|null)', sql) -%}
+    {%- if not plan -%}
+        {{ exceptions.raise_compiler_error(this ~ ' has lost its line `-- merging landings: ...`, the plan of its merge.') }}
+    {%- endif -%}
     {%- set arriving, replaced = plan.group(1), plan.group(2) -%}
     {%- set keys -%}
         select {{ key }} from {{ winners }}
@@ -315,15 +315,7 @@ when not matched then insert ({{ columns | join(', ') }})
     {%- if older != 'null' %}
         {% for table in [ref(feed.raw), ref(feed.contract), ref(feed.verdicts), landed] %}
 delete from {{ table }}
-where landing_id in ({{ older }}) and landing_id not in (
-    select max(in_force.landing_id)
-    from {{ landed }} as in_force
-    inner join {{ ledger }} as ledger
-        on in_force.source_file = ledger.source_file
-        and in_force.content_hash = ledger.content_hash
-        and ledger.verdict = 'passed'
-    group by in_force.source_file
-);
+where landing_id in ({{ older }}) and landing_id not in ({{ landings_in_force(ledger) }});
         {% endfor %}
     {%- endif -%}
 {% endmacro %}

@@ -21,6 +21,8 @@ def audit() -> bool:
     def dbt(*command: str) -> bool:
         return runner.invoke([*command, *OPTIONS]).success
 
+    if not dbt("--quiet", "run-operation", "audit_ready"):
+        return False
     print("Computing production anew from the raw tables ...", flush=True)
     try:
         return dbt("--quiet", "run", "--full-refresh", "--select", *COMPUTED) and dbt("run-operation", "audit_compare")

@@ -32,9 +32,12 @@ log = AdapterLogger("landing")
 BLOCK = 1 << 20
 # A first record longer than this is no header.
 HEADER_LIMIT = 1 << 16
+# raw/<feed>/<date>
+DAY_DEPTH = 3
 # One transaction takes this many files: a commit each would cost more than the loading of small ones.
 FILES_A_TRANSACTION = 200
-CSV_OPTIONS = "header = true, delim = ',', quote = '\"', escape = '\"', auto_detect = false"
+# Without the last one a folder named a=b on the way to a file would become a column.
+CSV_OPTIONS = "header = true, delim = ',', quote = '\"', escape = '\"', auto_detect = false, hive_partitioning = false"
 
 csv.field_size_limit(1 << 30)
 
@@ -75,11 +78,23 @@ class FolderZone:
             )
 
     def entries(self, prefix: str) -> Iterator[tuple[str, str, str]]:
-        """Yields (path, url, fingerprint) of every file below a prefix."""
-        for folder, _, names in os.walk(self.root / prefix):
+        """Yields (path, url, fingerprint) of the files below a prefix; of a folder in a day's only the path."""
+
+        def stop(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError):
+                raise DbtRuntimeError(f"The folder {error.filename} cannot be listed: {error.strerror}.") from error
+
+        for folder, folders, names in os.walk(self.root / prefix, onerror=stop, followlinks=True):
+            path = Path(folder).relative_to(self.root)
+            if len(path.parts) >= DAY_DEPTH:
+                yield from ((f"{path.as_posix()}/{name}/...", "", "") for name in folders)
+                folders.clear()
             for name in names:
                 full = Path(folder, name)
-                yield full.relative_to(self.root).as_posix(), str(full), self._fingerprint(full)
+                try:
+                    yield (path / name).as_posix(), str(full), self._fingerprint(full)
+                except FileNotFoundError:
+                    log.warning(f"Left alone: {path / name} has gone, or is a link to nothing.")
 
     def open(self, file: LandedFile) -> BinaryIO:
         return Path(file.url).open("rb")
@@ -175,6 +190,9 @@ def landed_files(zone: Zone, feed: str, run_date: date | None) -> tuple[list[Lan
     base = f"raw/{feed}/"
     found, others = [], []
     for path, url, fingerprint in zone.entries(f"{base}{run_date}/" if run_date else base):
+        if (name := path.encode(errors="replace").decode()) != path:
+            others.append(name)
+            continue
         day, _, name = path.removeprefix(base).partition("/")
         try:
             file_date = date.fromisoformat(day) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", day) else None
@@ -225,7 +243,7 @@ def inspect(open_file: Callable[[], BinaryIO], zipped: bool, wanted: Sequence[st
 
 
 def _scan(raw: BinaryIO, zipped: bool, open_file: Callable[[], BinaryIO]) -> tuple[str | None, int | None, bytes]:
-    head, size, quotes = b"", 0, 0
+    head, tail, size, quotes, commas = b"", b"", 0, 0, False
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         content = gzip.GzipFile(fileobj=raw) if zipped else raw
@@ -240,6 +258,8 @@ def _scan(raw: BinaryIO, zipped: bool, open_file: Callable[[], BinaryIO]) -> tup
                 return f"not UTF-8: byte 0x{error.object[error.start]:02x}", _record_at(open_file, zipped, at), head
             if len(head) < HEADER_LIMIT:
                 head += block[:HEADER_LIMIT]
+            commas = commas or any(end in tail + block for end in (b",\n", b",\r"))
+            tail = block[-1:]
             size += len(block)
             quotes += block.count(b'"')
         try:
@@ -252,6 +272,9 @@ def _scan(raw: BinaryIO, zipped: bool, open_file: Callable[[], BinaryIO]) -> tup
         return "0 bytes: not even a header", None, head
     if quotes % 2:
         return "an unclosed quote", _first_odd_record(open_file, zipped), head
+    # DuckDB takes any number of empty fields too many at the end of a record.
+    if commas or tail == b",":
+        return *_uneven_record(open_file, zipped), head
     return None, None, head
 
 
@@ -291,9 +314,22 @@ def _first_odd_record(open_file: Callable[[], BinaryIO], zipped: bool) -> int:
     return number
 
 
+def _uneven_record(open_file: Callable[[], BinaryIO], zipped: bool) -> tuple[str | None, int | None]:
+    """The first record that has more or fewer fields than the header, as (problem, record number)."""
+    with _text(open_file, zipped) as text:
+        rows = (row for row in csv.reader(text) if row)
+        width = len(next(rows, []))
+        for number, row in enumerate(rows, start=2):
+            if len(row) != width:
+                return f"{len(row)} fields, but the header has {width}", number
+    return None, None
+
+
 def _header(head: bytes, wanted: Sequence[str]) -> tuple[list[str], str | None]:
     text = head.decode("utf-8-sig", errors="ignore")
     columns = next(csv.reader(io.StringIO(text, newline="")), [])
+    if len(head) >= HEADER_LIMIT and len(",".join(columns)) > HEADER_LIMIT // 2:
+        return columns, "the header is longer than a header can be"
     lower = [name.lower() for name in columns]
     missing = [name for name in wanted if name not in columns]
     repeated = sorted({name for name in columns if lower.count(name.lower()) > 1})
@@ -309,7 +345,7 @@ def _header(head: bytes, wanted: Sequence[str]) -> tuple[list[str], str | None]:
 
 
 def _names(names: Sequence[str]) -> str:
-    return ", ".join(name[:80] for name in islice(names, 20))
+    return ", ".join(name[:80] or "(no name)" for name in islice(names, 20))
 
 
 @dataclass(frozen=True)
@@ -359,7 +395,13 @@ class Loader:
             known_hash, fingerprint = known.get(file.path, (None, None))
             if fingerprint == file.fingerprint:
                 continue
-            seen = inspect(lambda file=file: self.zone.open(file), file.path.endswith(".gz"), self.tables.columns)
+            try:
+                seen = inspect(self._opener(file), file.path.endswith(".gz"), self.tables.columns)
+            except FileNotFoundError:
+                log.warning(f"Left alone: {file.path} has gone since it was listed.")
+                continue
+            except PermissionError as error:
+                seen = Inspection(problem=f"it cannot be read: {error.strerror}")
             if seen.content_hash == known_hash:
                 self.cursor.execute(
                     f"update {table} set fingerprint = ? where source_file = ? and content_hash = ?",
@@ -368,6 +410,9 @@ class Loader:
             else:
                 news.append((file, seen))
         return news
+
+    def _opener(self, file: LandedFile) -> Callable[[], BinaryIO]:
+        return lambda: self.zone.open(file)
 
     def _known(self, source: str) -> dict[str, tuple[str, str]]:
         rows = self.cursor.execute(f"select source_file, content_hash, fingerprint from {source}").fetchall()
@@ -381,14 +426,14 @@ class Loader:
             self.cursor.execute("commit")
         except BaseException as error:
             self.cursor.execute("rollback")
-            if not isinstance(error, duckdb.InvalidInputException):
+            if not _is_the_files(error):
                 raise
             if len(files) > 1:
                 for number, one in enumerate(files):
                     self._take([one], done + number, total)
                 return
             (file, seen) = files[0]
-            seen.problem, seen.record = _csv_error(error)
+            seen.problem, seen.record = self._diagnosis(file, error)
             self._take([(file, seen)], done, total)
             return
         for number, (level, line) in enumerate(lines, start=done + 1):
@@ -413,6 +458,17 @@ class Loader:
         if extra:
             return "warning", f"{file.path}: {received} records; ignored the extra column(s) {_names(extra)}"
         return "info", f"{file.path}: {received} records"
+
+    def _diagnosis(self, file: LandedFile, error: duckdb.Error) -> tuple[str, int | None]:
+        """What is wrong with a file that DuckDB could not read, in words that hold none of its data."""
+        if isinstance(error, duckdb.IOException):
+            return "broken gzip", None
+        problem, record = _uneven_record(self._opener(file), file.path.endswith(".gz"))
+        if problem:
+            return problem, record
+        if long := re.search(r"Maximum line size of [0-9]+ bytes", str(error), re.IGNORECASE):
+            return f"a record is too long: {long[0].lower()}", None
+        return "not well-formed CSV: a quote inside a field, or line ends of two kinds", None
 
     def _register(self, table: str, file: LandedFile, seen: Inspection, **facts: object) -> None:
         facts |= {"source_file": file.path, "content_hash": seen.content_hash}
@@ -443,13 +499,11 @@ def _pattern(url: str) -> str:
     return re.sub(r"[*?\[]", r"[\g<0>]", url)
 
 
-def _csv_error(error: duckdb.Error) -> tuple[str, int | None]:
-    """DuckDB's message about a malformed file as (reason, record number)."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    found = re.search(r"on Line: (\d+)", lines[0])
-    if not found:
-        return lines[0].removeprefix("Invalid Input Error: "), None
-    return next((line for line in lines[1:] if not line.startswith("Original Line")), lines[0]), int(found[1])
+def _is_the_files(error: BaseException) -> bool:
+    """Whether an error says that the file is malformed, and not that it could not be reached."""
+    if isinstance(error, duckdb.IOException):
+        return "GZIP" in str(error).upper() and not isinstance(error, duckdb.HTTPException)
+    return isinstance(error, duckdb.InvalidInputException)
 
 
 class Plugin(BasePlugin):

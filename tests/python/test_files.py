@@ -4,10 +4,12 @@ import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 
+import duckdb
 import pytest
 from reference import COLUMNS, Reference
-from warehouse import Built, Project, Warehouse, compare
+from warehouse import DATABASE, Built, Project, Warehouse, compare
 
 NAMES = ",".join(COLUMNS)
 
@@ -214,3 +216,34 @@ def test_a_full_refresh_that_is_killed_before_the_totals_is_healed(warehouse: Wa
 def test_a_full_refresh_ends_the_same(warehouse: Warehouse, expected: Reference) -> None:
     expected.load(warehouse.landed)
     compare(expected, warehouse, warehouse.build("--full-refresh"))
+
+
+def test_a_file_that_waits_for_its_merge_gives_nothing_to_a_restatement(project: Project, tmp_path: Path) -> None:
+    """What comes back with a restatement comes from files in force, not from one whose run was killed at the gate."""
+    first, second = date(2024, 1, 1), date(2024, 1, 2)
+    one, two = f"raw/sales/{first}/sales_export.csv", f"raw/sales/{second}/sales_export.csv"
+    warehouse, expected = Warehouse(project, tmp_path / "warehouse"), Reference()
+    files = {one: file(first, row("k", first))}
+    warehouse.land(files)
+    warehouse.build(run_date=first)
+    waiting = files | {two: file(second, row("k", first, updated_at=f"{first}T00:00:00Z"), row("b", second))}
+    warehouse.land(waiting)
+    warehouse.build_until("file_verdicts", run_date=second)
+    warehouse.land(waiting | {one: file(first)})
+    warehouse.build(run_date=first)
+    assert warehouse.query("select count(*) from prod.daily_sales where sale_id = 'k'") == [(0,)]
+    files = {one: file(first), two: file(second, row("c", second))}
+    warehouse.land(files)
+    expected.load(files)
+    compare(expected, warehouse, warehouse.build())
+
+
+def test_a_stricter_rate_holds_no_file_that_is_loaded(project: Project, tmp_path: Path) -> None:
+    """A verdict is of its time: the var that changes later stops no run."""
+    day = date(2024, 1, 1)
+    warehouse = Warehouse(project, tmp_path / "warehouse")
+    warehouse.land({f"raw/sales/{day}/sales_export.csv": file(day)})
+    warehouse.build()
+    with duckdb.connect(warehouse.folder / DATABASE) as connection:
+        connection.execute("update staging.file_verdicts set valid = valid - 5, rejected = rejected + 5")
+    assert warehouse.build().statuses["a_passed_file_keeps_the_reject_rate"] == "pass"

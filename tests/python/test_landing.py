@@ -1,10 +1,12 @@
 """What one pass over the bytes of a file tells."""
 
+import contextlib
 import gzip
 import hashlib
 import io
 import os
 from datetime import date
+from pathlib import Path
 
 import pytest
 from dbt_common.exceptions import DbtRuntimeError
@@ -28,6 +30,7 @@ def inspected(data: bytes, zipped: bool = False, wanted=WANTED) -> landing.Inspe
         b"\xef\xbb\xbfkey,name\r\n1,a\r\n",
         b'"key","name"\n1,"two ""quoted"" words"\n',
         b"name,key,extra\na,1,x\n",
+        b"key,name\n1,\n2,b\n3,",
         "key,name\n1,café\n".encode(),
     ],
 )
@@ -50,6 +53,10 @@ def test_what_may_be_loaded(data):
         (b"\nkey,name\n", "the first line is blank: a header is expected", 1),
         (b"key\n1\n", "the header lacks name", 1),
         (b"key,nom\n1,a\n", "the header lacks name and has nom, which the contract does not know", 1),
+        (b"key,name\n1,a\n\n2,b,\n", "3 fields, but the header has 2", 3),
+        (b"key,name\r\n1,a,,\r\n", "4 fields, but the header has 2", 2),
+        (b"key,name\n1,a,", "3 fields, but the header has 2", 2),
+        (b"key,name,,\n", "column (no name) stands more than once in the header", 1),
         (b"key,name,KEY\n", "column KEY, key stands more than once in the header", 1),
     ],
 )
@@ -96,6 +103,20 @@ def test_what_is_listed(tmp_path):
     assert len(others) == 5
     files, others = landing.landed_files(zone, "sales", date(2024, 1, 6))
     assert ([file.path for file in files], others) == (["raw/sales/2024-01-06/sales_export.csv"], [])
+
+
+def test_links_and_odd_names(tmp_path):
+    day = tmp_path / "elsewhere" / "2024-01-05"
+    day.mkdir(parents=True)
+    (day / "a.csv").write_bytes(b"x")
+    (day / "gone.csv").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/sales").symlink_to(tmp_path / "elsewhere")
+    with contextlib.suppress(OSError):
+        Path(os.fsdecode(bytes(day) + b"/\xff.csv")).write_bytes(b"x")
+    files, others = landing.landed_files(landing.FolderZone(str(tmp_path)), "sales", None)
+    assert [file.path for file in files] == ["raw/sales/2024-01-05/a.csv"]
+    assert others in ([], ["raw/sales/2024-01-05/?.csv"])
 
 
 def test_a_rewrite_that_keeps_size_and_time_is_seen(tmp_path):

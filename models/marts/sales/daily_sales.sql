@@ -15,22 +15,26 @@
 -- depends_on: {{ ref('rejected_sales') }}, {{ ref('load_ledger') }}, {{ source('landing', 'landed_files') }}
 
 {%- set plan = merge_plan() %}
+{%- set sales = (contract_names('typed_sales') + ['source_file', 'source_record']) | join(', ') %}
 
 -- merging landings: {{ plan.arriving }}; replacing: {{ plan.replaced }}
 with arriving as (
 
-    select *
+    select {{ sales }}
     from {{ ref('clean_sales') }}
     where landing_id in ({{ plan.arriving }})
 
 ),
 {% if plan.replaced != 'null' %}
--- Sales that an earlier content of a restated file had: what other files say of them comes back.
+-- Sales that an earlier content of a restated file had: what other files in force say of them comes back.
 coming_back as (
 
-    select *
-    from {{ ref('clean_sales') }}
-    where landing_id not in ({{ plan.arriving }})
+    select {{ sales }}
+    from {{ ref('typed_sales') }}
+    where
+        reject_reasons is null
+        and landing_id not in ({{ plan.arriving }}, {{ plan.replaced }})
+        and landing_id in ({{ landings_in_force(ref('load_ledger')) }})
         and sale_id in (select sale_id from {{ ref('typed_sales') }} where landing_id in ({{ plan.replaced }}))
 
 ),
