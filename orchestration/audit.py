@@ -21,7 +21,7 @@ def audit() -> bool:
     def dbt(*command: str) -> bool:
         return runner.invoke([*command, *OPTIONS]).success
 
-    if not dbt("--quiet", "run-operation", "audit_ready"):
+    if not runner.invoke(["--quiet", "run-operation", "audit_ready"]).success:
         return False
     print("Computing production anew from the raw tables ...", flush=True)
     try:

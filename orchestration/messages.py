@@ -16,8 +16,7 @@ Row = Mapping[str, Any]
 NO_FILE = "The day's file has not come. Land it, then clear the run in Airflow."
 MEND = (
     "Land a mended file under the same path, then clear the run in Airflow, all of its tasks; the other files of "
-    "the day are loaded. "
-    "A held file may be let through as it is: make release FILE=... REASON=..."
+    "the day are loaded."
 )
 RETRY = "Read the log and mend the cause, then clear the run in Airflow: nothing is ever loaded twice."
 

@@ -1,0 +1,50 @@
+"""`make audit`: production against what the raw tables say."""
+
+import re
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pytest
+from test_files import file, row
+from warehouse import DATABASE, PROJECT, Project, Warehouse, environment
+
+DAY = date(2024, 1, 1)
+
+
+@pytest.fixture
+def warehouse(project: Project, tmp_path: Path) -> Warehouse:
+    warehouse = Warehouse(project, tmp_path / "warehouse")
+    warehouse.land({f"raw/sales/{DAY}/sales_export.csv": file(DAY, row("x", DAY))})
+    return warehouse
+
+
+def audit(warehouse: Warehouse) -> tuple[int, str]:
+    """Exit code and output of the command."""
+    with environment(WAREHOUSE_PATH=str(warehouse.folder / DATABASE), LANDING_ROOT=str(warehouse.root)):
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestration.audit"], cwd=PROJECT, capture_output=True, text=True, check=False
+        )
+    return done.returncode, done.stdout
+
+
+def test_an_audit_finds_nothing_or_says_what_differs(warehouse):
+    code, said = audit(warehouse)
+    assert (code, "Nothing has been loaded yet" in said) == (1, True)
+    warehouse.dbt("build", "--select", "+typed_sales")
+    code, said = audit(warehouse)
+    assert (code, "Run `dbt build` first" in said) == (1, True)
+    warehouse.build()
+    before = warehouse.query("select schema_name from information_schema.schemata order by 1")
+    code, said = audit(warehouse)
+    assert (code, said.splitlines()[-1]) == (0, "Production is what the raw tables say.")
+    with duckdb.connect(warehouse.folder / DATABASE) as connection:
+        connection.execute("update prod.daily_sales set quantity = 77 where sale_id = 'x'")
+    code, said = audit(warehouse)
+    assert code == 1
+    assert re.search("prod.daily_sales: [0-9]+ rows, 2 differ", said)
+    assert "only in production | x |" in said
+    assert "missing in production | x |" in said
+    assert warehouse.query("select schema_name from information_schema.schemata order by 1") == before
