@@ -34,11 +34,13 @@ metrics as (
 select *
 from metrics
 {% if is_incremental() -%}
-where not exists (
-    select 1
-    from {{ this }} as known
-    where known.source_file = metrics.source_file
-        and known.content_hash = metrics.content_hash
-        and known.verdict = metrics.verdict
-)
+where
+    not exists (
+        select 1
+        from {{ this }} as known
+        where
+            known.source_file = metrics.source_file
+            and known.content_hash = metrics.content_hash
+            and known.verdict = metrics.verdict
+    )
 {%- endif %}
