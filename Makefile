@@ -73,7 +73,7 @@ lint: setup ## ruff and sqlfluff
 
 .PHONY: test
 test: setup lint ## Everything that CI runs
-	$(BIN)/pytest -m 'not long' --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -m 'not long' --numprocesses 2 --dist loadgroup
 
 .PHONY: test-fast
 test-fast: setup ## What needs neither dbt nor a server

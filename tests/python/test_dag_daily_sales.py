@@ -20,6 +20,9 @@ from airflow.serialization.encoders import encode_deadline_reference
 
 from orchestration import alerts, project
 
+# What the tests of this file share is made once.
+pytestmark = pytest.mark.xdist_group("dag_daily_sales")
+
 DAG_ID = "daily_sales_etl_v2"
 DAG_FILE = project.PROJECT / "orchestration" / "dags" / f"{DAG_ID}.py"
 

@@ -7,6 +7,9 @@ import duckdb
 import pytest
 from airflow_fixtures import airflow_in
 
+# What the tests of this file share is made once.
+pytestmark = pytest.mark.xdist_group("dag_runs")
+
 HEADER = "sale_id,store_id,customer_id,product_id,quantity,unit_price,discount_amount,currency,sold_at,updated_at\n"
 
 

@@ -14,6 +14,9 @@ import pytest
 import yaml
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
+# What the tests of this file share is made once.
+pytestmark = pytest.mark.xdist_group("dbt_expectations")
+
 PACKAGE = Path(__file__).parents[2] / "packages" / "dbt_expectations"
 SNOWFLAKE = {"type": "snowflake", "account": "none", "user": "none", "password": "none"}
 OUTPUTS = {

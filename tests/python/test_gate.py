@@ -9,6 +9,9 @@ import pytest
 from reference import COLUMNS
 from warehouse import DATABASE, Warehouse
 
+# What the tests of this file share is made once.
+pytestmark = pytest.mark.xdist_group("gate")
+
 ROW = "{key},A,,P,1,2.50,0,EUR,2024-01-0{day}T10:00:00Z,2024-01-0{day}T11:00:00Z"
 GATE = ["resource_type:test", "daily_sales+"]
 

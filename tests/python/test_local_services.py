@@ -35,6 +35,9 @@ from orchestration.local.terminal import command
 state = Path(sys.argv[1])
 TREE = "import subprocess, time; subprocess.Popen(['sleep', '300'], start_new_session=True); time.sleep(300)"
 
+# What the tests of this file share is made once.
+pytestmark = pytest.mark.xdist_group("local_services")
+
 def work():
     with (
         postgres(state / "postgres", state / "postgres.log") as database,

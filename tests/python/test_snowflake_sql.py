@@ -8,6 +8,9 @@ from dbt.adapters.snowflake import SnowflakeAdapter
 from dbt.cli.main import dbtRunner
 from sqlfluff.core import FluffConfig, Linter
 
+# What the tests of this file share is made once.
+pytestmark = pytest.mark.xdist_group("snowflake_sql")
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 RUN_TIME_SQL = """
