@@ -24,6 +24,9 @@ from orchestration.local.storage import storage
 
 # Starts what processes there are, a command with a child in a session of its own among them; tells what runs,
 # and then ends in the way that it is told. (S3 is a thread of the owner like chat and mail, and slow to load.)
+# What the tests of this file share is made once.
+pytestmark = pytest.mark.xdist_group("local_services")
+
 OWNER = """
 import json, sys, time
 from pathlib import Path
@@ -34,9 +37,6 @@ from orchestration.local.terminal import command
 
 state = Path(sys.argv[1])
 TREE = "import subprocess, time; subprocess.Popen(['sleep', '300'], start_new_session=True); time.sleep(300)"
-
-# What the tests of this file share is made once.
-pytestmark = pytest.mark.xdist_group("local_services")
 
 def work():
     with (
