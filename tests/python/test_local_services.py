@@ -22,11 +22,11 @@ from orchestration.local.services import sole_user
 from orchestration.local.sinks import chat_sink, mail_sink
 from orchestration.local.storage import storage
 
-# Starts what processes there are, a command with a child in a session of its own among them; tells what runs,
-# and then ends in the way that it is told. (S3 is a thread of the owner like chat and mail, and slow to load.)
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("local_services")
 
+# Starts what processes there are, a command with a child in a session of its own among them; tells what runs,
+# and then ends in the way that it is told. (S3 is a thread of the owner like chat and mail, and slow to load.)
 OWNER = """
 import json, sys, time
 from pathlib import Path

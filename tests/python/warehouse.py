@@ -56,6 +56,12 @@ class Project:
         assert result.success, result.exception
         return result.result
 
+    @property
+    def parsed(self) -> Path:
+        """What dbt keeps of a parse."""
+        assert self.manifest
+        return self.target / "partial_parse.msgpack"
+
     def copy(self, root: Path) -> "Project":
         """A copy of what dbt reads."""
         root.mkdir(parents=True)
@@ -66,6 +72,9 @@ class Project:
             shutil.copy(self.root / name, root / name)
         shutil.copy(root / "profiles.yml.example", root / "profiles.yml")
         shutil.copytree(self.root / "dbt_packages", root / "dbt_packages", symlinks=True)
+        # Parsed in part: only what is patched is read anew.
+        (root / "target").mkdir()
+        shutil.copy(self.parsed, root / "target")
         return Project(root, root / "target")
 
     def patch(self, file: str, changes: Mapping[str, str]) -> None:
