@@ -41,6 +41,10 @@ HISTORIES: dict[str, list[Files]] = {
 }
 
 
+# Those in which rows meet rows that are there.
+MERGES = list(HISTORIES)[:4]
+
+
 @dataclass(frozen=True)
 class Sabotage:
     """A guard that is taken out, and the history that shows it."""
@@ -158,5 +162,5 @@ def test_the_merge_statement_and_its_stand_in_are_equal(project: Project, tmp_pa
             "{% macro snowflake__apply_changes(": "{% macro default__apply_changes(",
         },
     )
-    for number, history in enumerate(HISTORIES.values()):
-        tell(Warehouse(copy, tmp_path / f"warehouse-{number}"), Reference(), history)
+    for number, history in enumerate(MERGES):
+        tell(Warehouse(copy, tmp_path / f"warehouse-{number}"), Reference(), HISTORIES[history])
