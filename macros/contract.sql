@@ -4,7 +4,7 @@
     Read it at run time only: at parse the columns are not yet known. -#}
 {% macro contract_columns(model_name) %}
     {%- set node = graph.nodes['model.' ~ project_name ~ '.' ~ model_name] -%}
-    {%- set lineage = ['source_file', 'source_record', 'file_date', 'landing_id', 'reject_reasons'] -%}
+    {%- set lineage = ['source_file', 'source_record', 'file_date', 'landing_id', 'reject_reasons', 'is_overtaken'] -%}
     {{ return(node.columns.values() | rejectattr('name', 'in', lineage) | list) }}
 {% endmacro %}
 
@@ -22,8 +22,9 @@
 
 
 {#- Every raw row of some landings, typed by the contract, with all reasons for which it is rejected (null for a valid
-    row). A reason is computed for bad rows only: good ones, nearly all, pay for one condition. -#}
-{% macro type_rows(model_name, raw, landings) %}
+    row), and whether another row of its file overtakes it. A reason is computed for bad rows only: good ones, nearly
+    all, pay for one condition. -#}
+{% macro type_rows(model_name, raw, landings, key) %}
 {%- set contract = contract_columns(model_name) if execute else [] -%}
 {%- set conditions = contract_conditions(contract) -%}
 with arrived as (
@@ -57,23 +58,58 @@ typed as (
         {% endfor %}
     from arrived
 
+),
+
+checked as (
+
+    select
+        {% for column in contract -%}
+        {{ column.name }},
+        {% endfor -%}
+        source_file,
+        source_record,
+        file_date,
+        landing_id,
+        case
+            when not coalesce({{ conditions | map(attribute='holds') | join('\n                and ') }}, false)
+                then substr({% for condition in conditions -%}
+                case when {{ condition.fails }} then '; {{ condition.reason }}' else '' end
+                {{- '\n                || ' if not loop.last }}
+                {%- endfor %}, 3)
+        end as reject_reasons
+    from typed
+
+),
+
+-- Of the keys that stand more than once in their file alone.
+repeated as (
+
+    select landing_id, {{ key }}
+    from checked
+    where reject_reasons is null
+    group by landing_id, {{ key }}
+    having count(*) > 1
+
+),
+
+overtaken as (
+
+    select checked.landing_id, checked.source_record
+    from checked
+    inner join repeated on checked.landing_id = repeated.landing_id and checked.{{ key }} = repeated.{{ key }}
+    where checked.reject_reasons is null
+    qualify row_number() over (
+        partition by checked.landing_id, checked.{{ key }}
+        order by {{ newest_first(contract | map(attribute='name') | list, row='checked') }}
+    ) > 1
+
 )
 
 select
-    {% for column in contract -%}
-    {{ column.name }},
-    {% endfor -%}
-    source_file,
-    source_record,
-    file_date,
-    landing_id,
-    case
-        when not coalesce({{ conditions | map(attribute='holds') | join('\n            and ') }}, false)
-            then substr({% for condition in conditions -%}
-            case when {{ condition.fails }} then '; {{ condition.reason }}' else '' end{{ '\n            || ' if not loop.last }}
-            {%- endfor %}, 3)
-    end as reject_reasons
-from typed
+    checked.*,
+    overtaken.source_record is not null as is_overtaken
+from checked
+left join overtaken on checked.landing_id = overtaken.landing_id and checked.source_record = overtaken.source_record
 {% endmacro %}
 
 

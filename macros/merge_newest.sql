@@ -7,12 +7,14 @@
 
 {#- What a merge is about to do, as lists of landing numbers:
     `arriving`: passed and not yet in the ledger, of this run; on a first run or a full refresh all that passed.
-    `replaced`: the earlier contents of the arriving files that are in force now. -#}
+    `replaced`: the earlier contents of the arriving files that are in force now.
+    `several`: whether a key may stand in more than one of the files that are compared. -#}
 {% macro merge_plan() %}
-    {%- if not at_work() -%}{{ return({'arriving': 'null', 'replaced': 'null'}) }}{%- endif -%}
+    {%- if not at_work() -%}{{ return({'arriving': 'null', 'replaced': 'null', 'several': true}) }}{%- endif -%}
     {%- set feed = config.require('feed') -%}
     {%- if not is_incremental() -%}
-        {{ return({'arriving': landing_ids(passed_landings(ref(feed.verdicts))), 'replaced': 'null'}) }}
+        {%- set arriving = landing_ids(passed_landings(ref(feed.verdicts))) -%}
+        {{ return({'arriving': arriving, 'replaced': 'null', 'several': ',' in arriving}) }}
     {%- endif -%}
     {%- set ledger = ref('load_ledger') -%}
     {%- set arriving = arriving_landings(ref(feed.verdicts), ledger) -%}
@@ -22,7 +24,8 @@
         inner join ({{ arriving }}) as arriving on landed.source_file = arriving.source_file
         where landed.landing_id in ({{ landings_in_force(ledger) }})
     {%- endset -%}
-    {{ return({'arriving': landing_ids(arriving), 'replaced': landing_ids(replaced)}) }}
+    {%- set arriving, replaced = landing_ids(arriving), landing_ids(replaced) -%}
+    {{ return({'arriving': arriving, 'replaced': replaced, 'several': ',' in arriving or replaced != 'null'}) }}
 {% endmacro %}
 
 
@@ -60,6 +63,7 @@ where {{ of_run('passed.file_date') }}
     {%- endset -%}
     {%- set ends = key_ends(key, keys) -%}
     {{ collect_changes(target, winners, key, feed, replaced, ends) }}
+    {{ count_entering(winners, key, feed) }}
     {% call in_transaction() %}
     {{ write_ledger(feed, arriving) }}
     {{ mark_touched_days() }}
@@ -84,45 +88,70 @@ where {{ of_run('passed.file_date') }}
 {% endmacro %}
 
 
-{#- One row a key whose row may change: `old_file` and `old_day` of the row that is there, `new_file` and `new_day` of
-    the newest version of this merge; `wins` says that the new one takes its place, `leaves` that the old one goes. -#}
-{% macro collect_changes(target, winners, key, feed, replaced, ends) %}
-    {%- set verdicts = ref(feed.verdicts) -%}
-    {%- set replaced_files = 'select source_file from ' ~ verdicts ~ ' where landing_id in (' ~ replaced ~ ')' -%}
+{#- One row a key that is there already or leaves: `old_file` and `old_day` of the row that is there, `new_file` of the
+    newest version of this merge, if it has one. `wins` says that the new one takes its place, `leaves` that the old one
+    goes. Keys that are not here are new. Content is compared only where the versions tie. -#}
+{% macro collect_changes(target, winners, key, feed, replaced, ends, version='updated_at') %}
+    {%- set replacing = replaced != 'null' %}
 create or replace temporary table merge_changes as
-with winners as (
-    select * from {{ winners }}
-),
-existing as (
-    select *, {{ 'source_file in (' ~ replaced_files ~ ')' if replaced != 'null' else 'false' }} as is_replaced
+with existing as (
+    select
+        {{ key }},
+        {{ version }},
+        source_file,
+        cast({{ feed.day }} as date) as day
+        {%- if replacing %},
+        source_file in (select source_file from {{ ref(feed.verdicts) }} where landing_id in ({{ replaced }})) as is_replaced
+        {%- endif %}
     from {{ target }}
     where {{ within(key, ends) }}
 ),
-compared as (
+met as (
     select
-        winners.{{ key }},
+        existing.{{ key }},
         existing.source_file as old_file,
+        existing.day as old_day,
         winners.source_file as new_file,
-        cast(existing.{{ feed.day }} as date) as old_day,
-        cast(winners.{{ feed.day }} as date) as new_day,
-        existing.{{ key }} is null
-        or existing.is_replaced
-        or {{ is_newer('winners', 'existing', contract_names(feed.contract)) }} as wins
-    from winners
-    left join existing on winners.{{ key }} = existing.{{ key }}
-    {%- if replaced != 'null' %}
-    union all
-    select existing.{{ key }}, existing.source_file, null, cast(existing.{{ feed.day }} as date), null, false
+        {{ 'existing.is_replaced or ' if replacing }}winners.{{ version }} > existing.{{ version }} as is_newer,
+        {{ 'not existing.is_replaced and ' if replacing }}winners.{{ version }} = existing.{{ version }} as ties
     from existing
-    where existing.is_replaced
-        and not exists (select 1 from winners where winners.{{ key }} = existing.{{ key }})
+    inner join {{ winners }} as winners on existing.{{ key }} = winners.{{ key }}
+),
+tied as (
+    select existing.{{ key }}
+    from (select {{ key }} from met where ties) as ties
+    inner join {{ winners }} as winners on ties.{{ key }} = winners.{{ key }}
+    inner join {{ target }} as existing on ties.{{ key }} = existing.{{ key }} and {{ within('existing.' ~ key, ends) }}
+    where {{ is_newer('winners', 'existing', contract_names(feed.contract)) }}
+),
+compared as (
+    select {{ key }}, old_file, old_day, new_file, is_newer or {{ key }} in (select {{ key }} from tied) as wins
+    from met
+    {%- if replacing %}
+    union all
+    select {{ key }}, source_file, day, null, false
+    from existing
+    where is_replaced and not exists (select 1 from {{ winners }} as winners where winners.{{ key }} = existing.{{ key }})
     {%- endif %}
 )
-select
-    *,
-    old_file is not null and (wins or new_file is null) as leaves,
-    case when wins then new_file when new_file is not null then old_file end as final_file
+select *, wins or new_file is null as leaves
 from compared;
+{% endmacro %}
+
+
+{#- What of the winners goes in. -#}
+{% macro entering(winners, key) %}
+from {{ winners }} as winners
+where not exists (select 1 from merge_changes where merge_changes.{{ key }} = winners.{{ key }} and not merge_changes.wins)
+{%- endmacro %}
+
+
+{#- The same, counted by file and day. -#}
+{% macro count_entering(winners, key, feed) %}
+create or replace temporary table merge_entering as
+select source_file as file, cast({{ feed.day }} as date) as day, count(*) as entering
+{{ entering(winners, key) }}
+group by source_file, cast({{ feed.day }} as date);
 {% endmacro %}
 
 
@@ -163,9 +192,9 @@ set
 from (
     select file, sum(difference) as difference
     from (
-        select final_file as file, 1 as difference from merge_changes where final_file is not null
+        select file, entering as difference from merge_entering
         union all
-        select old_file, -1 from merge_changes where old_file is not null
+        select old_file, -count(*) from merge_changes where leaves group by old_file
     ) as movements
     group by file
     having sum(difference) <> 0
@@ -182,14 +211,14 @@ select
     arriving.file_date,
     arriving.verdict,
     arriving.received,
-    coalesce(final.current_rows, 0),
-    arriving.valid - coalesce(final.current_rows, 0),
+    coalesce(entered.current_rows, 0),
+    arriving.valid - coalesce(entered.current_rows, 0),
     arriving.rejected,
     0
 from {{ verdicts }} as arriving
 left join (
-    select final_file, count(*) as current_rows from merge_changes where final_file is not null group by final_file
-) as final on arriving.source_file = final.final_file
+    select file, sum(entering) as current_rows from merge_entering group by file
+) as entered on arriving.source_file = entered.file
 where arriving.landing_id in ({{ arriving }});
 
 delete from {{ ledger }} where verdict = 'held' and {{ of_run() }};
@@ -264,7 +293,7 @@ select distinct day, '{{ invocation_id }}'
 from (
     select old_day as day from merge_changes where leaves
     union all
-    select new_day from merge_changes where wins
+    select day from merge_entering
 ) as days;
 {% endmacro %}
 
@@ -279,9 +308,7 @@ delete from {{ target }}
 where {{ within(key, ends) }} and {{ key }} in (select {{ key }} from merge_changes where leaves);
 
 insert into {{ target }} ({{ columns | join(', ') }})
-select {{ columns | join(', ') }}
-from {{ winners }}
-where {{ key }} in (select {{ key }} from merge_changes where wins);
+select {{ columns | join(', ') }} {{ entering(winners, key) }};
 {% endmacro %}
 
 {% macro snowflake__apply_changes(target, winners, key, columns, ends) %}
@@ -290,7 +317,7 @@ where {{ within(key, ends) }} and {{ key }} in (select {{ key }} from merge_chan
 
 merge into {{ target }} as existing
 using (
-    select * from {{ winners }} where {{ key }} in (select {{ key }} from merge_changes where wins)
+    select * {{ entering(winners, key) }}
 ) as winners
     on winners.{{ key }} = existing.{{ key }} and {{ within('existing.' ~ key, ends) }}
 when matched then update set

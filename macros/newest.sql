@@ -1,12 +1,13 @@
 {#- Which version of a key wins, everywhere: the newest `updated_at`; on a tie the greater typed content, column by
     column in the contract's order, null the smallest; then the smaller path and the smaller record number. -#}
 
-{% macro newest_first(columns, version='updated_at') %}
-    {%- set order = [version ~ ' desc'] -%}
+{% macro newest_first(columns, version='updated_at', row=none) %}
+    {%- set of = row ~ '.' if row else '' -%}
+    {%- set order = [of ~ version ~ ' desc'] -%}
     {%- for column in columns if column != version -%}
-        {%- do order.append(column ~ ' desc nulls last') -%}
+        {%- do order.append(of ~ column ~ ' desc nulls last') -%}
     {%- endfor -%}
-    {{ return((order + ['source_file', 'source_record']) | join(', ')) }}
+    {{ return((order + [of ~ 'source_file', of ~ 'source_record']) | join(', ')) }}
 {% endmacro %}
 
 

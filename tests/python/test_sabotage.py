@@ -11,7 +11,7 @@ from test_files import CASES, file, row
 from warehouse import Project, Warehouse, compare, patched_module
 
 MERGE = "macros/merge_newest.sql"
-GUARD = "or {{ is_newer('winners', 'existing', contract_names(feed.contract)) }} as wins"
+GUARD = "winners.{{ version }} > existing.{{ version }} as is_newer"
 FIRST, SECOND = date(2024, 1, 1), date(2024, 1, 2)
 A, B = f"raw/sales/{FIRST}/sales_export.csv", f"raw/sales/{SECOND}/sales_export.csv"
 Files = dict[str, bytes]
@@ -56,17 +56,24 @@ class Sabotage:
 
 
 SABOTAGES = {
-    "no guard": Sabotage("an older version comes later", {MERGE: {GUARD: "or true as wins"}}),
+    "no guard": Sabotage("an older version comes later", {MERGE: {GUARD: "true as is_newer"}}),
     "ties by arrival": Sabotage(
         "a tie comes later with the smaller content",
-        {MERGE: {GUARD: "or winners.updated_at >= existing.updated_at as wins"}},
+        {MERGE: {GUARD: GUARD.replace(">", ">=")}},
     ),
     "a predicate on the date": Sabotage(
         "a correction moves a sale to another day",
-        {MERGE: {"where {{ within(key, ends) }}\n),": "where sold_at >= (select min(sold_at) from winners)\n),"}},
+        {
+            MERGE: {
+                "    where {{ within(key, ends) }}\n),": (
+                    "    where sold_at >= (select min(sold_at) from {{ winners }})\n),"
+                )
+            }
+        },
     ),
     "a restated file not undone": Sabotage(
-        "a file is restated without a sale", {MERGE: {"'replaced': landing_ids(replaced)": "'replaced': 'null'"}}
+        "a file is restated without a sale",
+        {MERGE: {"= landing_ids(arriving), landing_ids(replaced)": "= landing_ids(arriving), 'null'"}},
     ),
     "the ledger not recounted": Sabotage(
         "a correction moves a sale to another day", {MERGE: {"having sum(difference) <> 0": "having false"}}
@@ -81,7 +88,7 @@ SABOTAGES = {
     ),
     "a reject dropped before the verdict": Sabotage(
         "a row is rejected",
-        {"macros/contract.sql": {"from typed\n{% endmacro %}": "from typed\nwhere quantity <> 0\n{% endmacro %}"}},
+        {"macros/contract.sql": {"    from typed\n\n),": "    from typed\n    where quantity <> 0\n\n),"}},
     ),
     "a reject dropped from the ledger": Sabotage(
         "a row is rejected",

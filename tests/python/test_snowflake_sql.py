@@ -29,6 +29,7 @@ RUN_TIME_SQL = """
 {{ snowflake_register(landed, file, 5) }};
 {{ snowflake_refuse(refused, file, 3, "it's bad") }};
 {{ collect_changes(sales, raw, 'sale_id', feed, '2', ["'a'", "'b'"]) }}
+{{ count_entering(raw, 'sale_id', feed) }}
 {% call in_transaction() %}
 {{ write_ledger(feed, '1') }}
 {{ mark_touched_days() }}

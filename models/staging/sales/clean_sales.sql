@@ -6,12 +6,12 @@ with passed as (
 
 ),
 
-valid as (
+clean as (
 
     select typed.*
     from {{ ref('typed_sales') }} as typed
     inner join passed on typed.landing_id = passed.landing_id
-    where typed.reject_reasons is null
+    where typed.reject_reasons is null and not typed.is_overtaken
 
 )
 
@@ -30,8 +30,4 @@ select
     source_record,
     file_date,
     landing_id
-from valid
-qualify row_number() over (
-    partition by landing_id, sale_id
-    order by {{ newest_first(contract_names("typed_sales")) }}
-) = 1
+from clean

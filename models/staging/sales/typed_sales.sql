@@ -5,4 +5,4 @@
 ) }}
 
 -- depends_on: {{ ref('raw_sales') }}, {{ ref('currencies') }}, {{ source('landing', 'landed_files') }}
-{{ type_rows('typed_sales', ref('raw_sales'), landings_to_type()) }}
+{{ type_rows('typed_sales', ref('raw_sales'), landings_to_type(), key='sale_id') }}
