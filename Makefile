@@ -56,6 +56,14 @@ up: setup ## Airflow's UI and all local services, until interrupted
 audit: setup ## Compute production anew from the raw tables and compare it row for row
 	@$(BIN)/python -m orchestration.audit
 
+# As they were typed: neither make nor the shell reads anything in them.
+release: export RELEASE_FILE := $(value FILE)
+release: export RELEASE_REASON := $(value REASON)
+release: export RELEASE_BY := $(value BY)
+.PHONY: release
+release: setup ## Let a held file through: FILE=raw/sales/2024-01-05/sales_export.csv REASON="..."
+	@$(BIN)/python -m orchestration.release --file="$$RELEASE_FILE" --reason="$$RELEASE_REASON" --by="$$RELEASE_BY"
+
 .PHONY: docs
 docs: setup ## The dbt docs site, as one page: target/static_index.html
 	@$(BIN)/dbt docs generate --static

@@ -42,7 +42,7 @@
 {% endmacro %}
 
 
-{#- Fails while there is nothing to audit, or something that has landed and is not merged. -#}
+{#- Fails while there is nothing to audit, or something that has landed or was released and is not merged. -#}
 {% macro audit_ready() %}
     {%- set landed, verdicts = source('landing', 'landed_files'), relation_of('file_verdicts') -%}
     {%- set ledger = load_relation(relation_of('load_ledger')) -%}
@@ -53,12 +53,14 @@
         select source_file from {{ landed }} where not is_typed
         union
         select source_file from ({{ arriving_landings(verdicts, ledger) }}) as arriving
+        union
+        select source_file from ({{ released_since(verdicts) }}) as released
         order by 1
     {%- endset -%}
     {%- set files = run_query(waiting).columns[0].values() -%}
     {%- if files -%}
         {{ exceptions.raise_compiler_error(
-            files | length ~ ' file(s) have landed and are not merged yet, ' ~ files[0] ~ ' first. Run `dbt build` first.'
+            files | length ~ ' file(s) have landed or were released and are not merged yet, ' ~ files[0] ~ ' first. Run `dbt build` first.'
         ) }}
     {%- endif -%}
 {% endmacro %}

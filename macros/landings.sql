@@ -9,12 +9,38 @@ qualify landing_id = max(landing_id) over (partition by source_file)
 {% endmacro %}
 
 
-{#- The newest landing of each file that passed the gate: what production is to be made of. A restatement that was held
-    leaves the earlier content there. -#}
+{#- Whether a verdict lets a file through: it passed the gate, or a person has released it. -#}
+{% macro lets_through(verdict) %}
+    {{ return(verdict ~ " in ('passed', 'released')") }}
+{% endmacro %}
+
+
+{#- The contents that persons have let through. -#}
+{% macro released_contents() %}
+select distinct
+    source_file,
+    content_hash
+from {{ source('landing', 'released_files') }}
+{% endmacro %}
+
+
+{#- The held landings whose content has been released since they were judged. -#}
+{% macro released_since(verdicts) %}
+select verdicts.*
+from {{ verdicts }} as verdicts
+inner join ({{ released_contents() }}) as released
+    on verdicts.source_file = released.source_file
+    and verdicts.content_hash = released.content_hash
+where verdicts.verdict = 'held'
+{% endmacro %}
+
+
+{#- The newest landing of each file that passed the gate or was released: what production is to be made of. A
+    restatement that is held leaves the earlier content there. -#}
 {% macro passed_landings(verdicts) %}
 select *
 from {{ verdicts }}
-where verdict = 'passed'
+where {{ lets_through('verdict') }}
 qualify landing_id = max(landing_id) over (partition by source_file)
 {% endmacro %}
 
@@ -26,7 +52,7 @@ from {{ source('landing', 'landed_files') }} as landed
 inner join {{ ledger }} as ledger
     on landed.source_file = ledger.source_file
     and landed.content_hash = ledger.content_hash
-    and ledger.verdict = 'passed'
+    and {{ lets_through('ledger.verdict') }}
 group by landed.source_file
 {% endmacro %}
 
@@ -61,7 +87,8 @@ where not is_typed and (
 {% endmacro %}
 
 
-{#- The landings of this run that wait for a verdict, or were judged before all rows were there. -#}
+{#- The landings of this run that wait for a verdict, or were judged before all rows were there or before a person
+    let them through. -#}
 {% macro landings_to_judge() %}
     {%- if not is_incremental() -%}
         {{ return(landing_ids('select * from ' ~ source('landing', 'landed_files'))) }}
@@ -72,6 +99,8 @@ where not is_typed and (
         left join {{ this }} as verdicts on landed.landing_id = verdicts.landing_id
         where {{ of_run('landed.file_date') }}
             and (verdicts.landing_id is null or verdicts.received <> verdicts.valid + verdicts.rejected)
+        union
+        select landing_id from ({{ released_since(this) }}) as released where {{ of_run() }}
     {%- endset -%}
     {{ return(landing_ids(unjudged)) }}
 {% endmacro %}

@@ -6,17 +6,17 @@
     {%- set feed = config.require('feed') -%}
     {%- set landed = source('landing', 'landed_files') -%}
     {%- set refused = source('landing', 'refused_files') -%}
+    {%- set released = source('landing', 'released_files') -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {% for table, columns in [
         (relation, model.columns),
         (landed, source_columns('landed_files')),
         (refused, source_columns('refused_files')),
+        (released, source_columns('released_files')),
     ] %}
         {% call statement('create_' ~ loop.index, auto_begin=False) %}
-            create table if not exists {{ table }} (
-                {% for column in columns.values() %}{{ column.name }} {{ column.data_type }}{{ ', ' if not loop.last }}{% endfor %}
-            )
+            {{ create_if_missing(table, columns) }}
         {% endcall %}
     {% endfor %}
     {% do load_new_files(relation, landed, refused, feed, file_columns(model.columns), run_date()) %}
@@ -30,6 +30,13 @@
 
     {{ return({'relations': [relation]}) }}
 {% endmaterialization %}
+
+
+{% macro create_if_missing(table, columns) %}
+create table if not exists {{ table }} (
+    {% for column in columns.values() %}{{ column.name }} {{ column.data_type }}{{ ', ' if not loop.last }}{% endfor %}
+)
+{% endmacro %}
 
 
 {#- The columns of a raw table that stand in the files: all but those that say where a row came from. -#}

@@ -6,7 +6,7 @@
 
 
 {#- What a merge is about to do, as lists of landing numbers:
-    `arriving`: passed and not yet in the ledger, of this run; on a first run or a full refresh all that passed.
+    `arriving`: let through and not yet in the ledger, of this run; on a first run or a full refresh all of these.
     `replaced`: the earlier contents of the arriving files that are in force now.
     `several`: whether a key may stand in more than one of the files that are compared. -#}
 {% macro merge_plan() %}
@@ -29,7 +29,7 @@
 {% endmacro %}
 
 
-{#- The landings that passed and are not in the ledger yet, of this run. -#}
+{#- The landings that are let through and are not in the ledger yet, of this run. -#}
 {% macro arriving_landings(verdicts, ledger) %}
 select passed.*
 from ({{ passed_landings(verdicts) }}) as passed
@@ -38,7 +38,7 @@ where {{ of_run('passed.file_date') }}
     and not exists (
         select 1
         from {{ ledger }} as ledger
-        where ledger.verdict = 'passed'
+        where {{ lets_through('ledger.verdict') }}
             and ledger.source_file = passed.source_file
             and ledger.content_hash = passed.content_hash
     )
@@ -199,7 +199,7 @@ from (
     group by file
     having sum(difference) <> 0
 ) as moved
-where {{ ledger }}.source_file = moved.file and {{ ledger }}.verdict = 'passed';
+where {{ ledger }}.source_file = moved.file and {{ lets_through(ledger ~ '.verdict') }};
 
 delete from {{ ledger }}
 where source_file in (select source_file from {{ verdicts }} where landing_id in ({{ arriving }}));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,8 +16,8 @@ Row = Mapping[str, Any]
 
 NO_FILE = "The day's file has not come. Land it, then clear the run in Airflow."
 MEND = (
-    "Land a mended file under the same path, then clear the run in Airflow, all of its tasks; the other files of "
-    "the day are loaded."
+    "Land a mended file under the same path, or release a held one; then clear the run in Airflow, all of its tasks. "
+    "The other files of the day are loaded."
 )
 RETRY = "Read the log and mend the cause, then clear the run in Airflow: nothing is ever loaded twice."
 
@@ -66,10 +67,18 @@ def _file_to_mend(row: Row) -> list[str]:
         rows = f" Rows: {int(row['affected_rows']):,}"
         rows += f" of {int(row['received_rows']):,}." if row["received_rows"] is not None else "."
     check = f" Check: {clipped(row['failed_check'])}." if row["failed_check"] else ""
-    return [
+    lines = [
         f"File {row['state']}: {clipped(row['source_file'])}{record}.{check}{rows}",
         f"  Reason: {clipped(row['reason'] or 'unknown')}",
     ]
+    if row["state"] == "held" and (command := release_command(row["source_file"])):
+        lines.append(f"  If it is right as it is: {command}")
+    return lines
+
+
+def release_command(path: str) -> str | None:
+    """What lets a held file through, as it is typed; None for a name that is not to be typed."""
+    return f'make release FILE={shlex.quote(path)} REASON="..."' if path.isprintable() else None
 
 
 def clipped(text: object) -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestration.local.errors import LocalError
+from orchestration.messages import release_command
 
 RECEIVED = """
 select
@@ -23,8 +24,9 @@ left join staging.file_verdicts as verdicts
 order by ledger.source_file, ledger.held_rows
 """
 REJECTED = "select source_file, reject_reasons, count(*) from staging.rejected_sales group by all order by all"
+HELD = "select source_file from staging.files_to_mend where state = 'held' order by source_file"
 REFUSED = "select source_file, source_record, reason from staging.refused_files order by source_file"
-LOADED = "select source_file, content_hash from prod.load_ledger where held_rows = 0"
+LOADED = "select source_file, content_hash from prod.load_ledger where verdict <> 'held'"
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,15 @@ def show_result(console: Console, warehouse: Warehouse) -> None:
         table.add_column(column, justify="right")
     table.add_column("checks")
     for file, *counts, verdict, failed in warehouse.query(RECEIVED):
-        table.add_row(file, *(f"{count:,}" for count in counts), failed if verdict == "held" else verdict)
+        table.add_row(file, *(f"{count:,}" for count in counts), f"{verdict}: {failed}" if failed else verdict)
     for file, record, reason in warehouse.query(REFUSED):
         where = "" if record is None else f" (record {record})"
         table.add_row(file, *"-----", f"refused: {reason}{where}")
     console.print()
     console.print(table)
+    for (file,) in warehouse.query(HELD):
+        if command := release_command(file):
+            console.print(f"If {file} is right as it is: {command}")
 
     show_reasons(console, warehouse.query(REJECTED))
 

@@ -10,7 +10,7 @@ shrink, and 0 is always the plainest thing.
 import csv
 import gzip
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
@@ -233,6 +233,13 @@ class Step:
     killed_in_refresh: bool = False
     # Whether files that have not changed are written again.
     anew: bool = False
+    # Which of the held files of the run are released before it, in the order of their paths, a bit each.
+    released: int = 0
+
+    def releases(self, held: Iterable[str]) -> list[str]:
+        """Those of some held files that are released."""
+        ours = sorted(path for path in held if self.run_day is None or f"/{self.run_date}/" in path)
+        return [path for place, path in enumerate(ours) if self.released >> place & 1]
 
     @property
     def run_date(self) -> date | None:
@@ -287,6 +294,8 @@ class Batch:
         ]
 
 
+# Mostly none: a release costs as much as a build of dbt.
+RELEASES = (0, 0, 0, 0, 1, 2, 5)
 KILLS = ("raw_sales", "typed_sales", "file_verdicts", "load_metrics", "load_ledger", "daily_sales")
 booleans = st.booleans()
 # Plain layouts are as likely as all others together.
@@ -321,9 +330,13 @@ def batches(draw, size: int) -> Batch:
             killed_after=draw(st.sampled_from((None, None, None, *KILLS))),
             killed_in_refresh=draw(st.sampled_from((False, False, False, True))),
             anew=draw(booleans),
+            released=draw(st.sampled_from(RELEASES)),
         )
         for _ in range(count)
     ]
-    steps.append(Step(run_day=None, killed_after=draw(st.sampled_from((None, *KILLS)))))
+    last = Step(
+        run_day=None, killed_after=draw(st.sampled_from((None, *KILLS))), released=draw(st.sampled_from(RELEASES))
+    )
+    steps.append(last)
     drawn = draw(st.lists(histories(len(steps)), min_size=size, max_size=size))
     return Batch(tuple(drawn), tuple(steps), draw(st.integers(0, 2**16)))

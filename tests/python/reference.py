@@ -103,10 +103,6 @@ class Content:
             failed.append("freshness")
         return ", ".join(failed) or None
 
-    @property
-    def verdict(self) -> str:
-        return "held" if self.failed_checks else "passed"
-
 
 def as_integer(text: str) -> int | None:
     return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) and abs(int(text)) < 2**31 else None
@@ -226,6 +222,18 @@ class Reference:
     newest: dict[str, Content] = field(default_factory=dict)
     in_force: dict[str, Content] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    # What a person has let through, (path, content hash); and by path what no load has seen since.
+    released: set[tuple[str, str]] = field(default_factory=set)
+    waiting: dict[str, Content] = field(default_factory=dict)
+
+    def release(self, path: str) -> None:
+        assert path in self.held and path not in self.refused, f"{path} is not held"
+        self.waiting[path] = self.held[path]
+
+    def verdict(self, content: Content) -> str:
+        if not content.failed_checks:
+            return "passed"
+        return "released" if (content.path, content.content_hash) in self.released else "held"
 
     def load(self, landed: Mapping[str, bytes], run_date: date | None = None) -> None:
         def in_scope(path: str) -> bool:
@@ -233,6 +241,9 @@ class Reference:
 
         for path in [path for path in self.refused if path not in landed and in_scope(path)]:
             del self.refused[path]
+        for path in [path for path in self.waiting if in_scope(path)]:
+            self.in_force[path] = content = self.waiting.pop(path)
+            self.released.add((path, content.content_hash))
         for path, data in landed.items():
             if not (in_scope(path) and FILE.fullmatch(path)):
                 continue
@@ -243,12 +254,12 @@ class Reference:
                 continue
             self.refused.pop(path, None)
             self.newest[path] = content
-            if content.verdict == "passed":
+            if self.verdict(content) != "held":
                 self.in_force[path] = content
 
     @property
     def held(self) -> dict[str, Content]:
-        return {path: content for path, content in self.newest.items() if content.verdict == "held"}
+        return {path: content for path, content in self.newest.items() if self.verdict(content) == "held"}
 
     def to_mend(self, run_date: date | None = None) -> set[str]:
         """The files that keep a run red."""
@@ -282,7 +293,7 @@ class Reference:
         current = Counter(sale[len(COLUMNS)] for sale in sales)
         for path, content in self.in_force.items():
             rows = (current[path], len(content.valid) - current[path], len(content.rejected), 0)
-            yield path, content.content_hash, content.file_date, "passed", content.received, *rows
+            yield path, content.content_hash, content.file_date, self.verdict(content), content.received, *rows
         for path, content in self.held.items():
             yield path, content.content_hash, content.file_date, "held", content.received, 0, 0, 0, content.received
 
@@ -303,4 +314,4 @@ class Reference:
         for path, content in self.newest.items():
             sales = len({values[0] for _, values in content.valid})
             counts = (content.received, len(content.valid), len(content.rejected), sales, content.recent)
-            yield path, content.content_hash, content.file_date, *counts, content.verdict, content.failed_checks
+            yield path, content.content_hash, content.file_date, *counts, self.verdict(content), content.failed_checks

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from histories import Batch, batches
+from histories import Batch, Step, batches
 from hypothesis import HealthCheck, given, settings
 from reference import Reference
 from warehouse import Project, Warehouse, compare, compare_tables
@@ -44,6 +44,14 @@ def hashed(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def release(step: Step, expected: Reference) -> list[str]:
+    """Lets some of the held files through in the reference; their paths."""
+    paths = step.releases(expected.held.keys() - expected.refused)
+    for path in paths:
+        expected.release(path)
+    return paths
+
+
 def run(batch: Batch, laboratory: Laboratory) -> None:
     """Plays a batch of histories, comparing after every load; then a full refresh, then the files in another order."""
     warehouse = laboratory.warehouse()
@@ -61,6 +69,9 @@ def run(batch: Batch, laboratory: Laboratory) -> None:
 def play(batch: Batch, warehouse: Warehouse, done: Counter) -> Reference:
     expected = Reference()
     for step, files in zip(batch.steps, batch.states(), strict=True):
+        for path in release(step, expected):
+            assert not warehouse.release(path).broken
+            done["releases"] += 1
         warehouse.land(files, anew=step.anew)
         expected.load(files, step.run_date)
         if step.killed_after:
@@ -90,6 +101,11 @@ def replay(batch: Batch, expected: Reference, warehouse: Warehouse) -> None:
         landed |= group
         warehouse.land(landed)
         built = warehouse.build()
+        let_through = [path for path in group if expected.verdict(expected.in_force[path]) == "released"]
+        for path in let_through:
+            assert not warehouse.release(path).broken
+        if let_through:
+            built = warehouse.build()
         assert not built.red, built.statuses
     landed |= {path: by_hash[path, content.content_hash] for path, content in expected.held.items()}
     warehouse.land(landed)
@@ -104,11 +120,14 @@ def replay(batch: Batch, expected: Reference, warehouse: Warehouse) -> None:
 def test_the_reference_loses_nothing_and_minds_no_order(batch: Batch) -> None:
     expected = Reference()
     for step, files in zip(batch.steps, batch.states(), strict=True):
+        release(step, expected)
         expected.load(files, step.run_date)
         tables = expected.tables()
         for path, _, _, _, received, *places in tables["prod.load_ledger"]:
             assert received == sum(places) and min(places) >= 0, path
-    backwards = Reference(in_force=dict(reversed(expected.in_force.items())), newest=expected.newest)
+    backwards = Reference(
+        in_force=dict(reversed(expected.in_force.items())), newest=expected.newest, released=expected.released
+    )
     assert backwards.tables() == tables
 
 
@@ -124,20 +143,23 @@ def test_histories_reach_every_kind_of_file() -> None:
         seen["histories"] += 1
         for step, files in zip(batch.steps, batch.states(), strict=True):
             before = dict(expected.in_force)
+            release(step, expected)
             expected.load(files, step.run_date)
             seen["restated"] += any(expected.in_force[path] != content for path, content in before.items())
         rows = [row[5:] for row in expected.tables()["prod.load_ledger"]]
         for place, kind in enumerate(("current", "superseded", "rejected", "held")):
             seen[kind] += any(row[place] for row in rows)
         seen["refused"] += bool(expected.refused)
-        for content in expected.held.values():
+        seen["released"] += bool(expected.released)
+        for content in expected.newest.values():
             seen.update((content.failed_checks,))
 
     look()
     assert not {kind: seen[kind] for kind in KINDS if seen[kind] < seen["histories"] // 10}, seen
 
 
-KINDS = ("restated", "current", "superseded", "rejected", "held", "refused", "row_count", "reject_rate", "freshness")
+CHECKS = ("row_count", "reject_rate", "freshness")
+KINDS = ("restated", "current", "superseded", "rejected", "held", "refused", "released", *CHECKS)
 ANYTHING_SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
 

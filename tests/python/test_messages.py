@@ -1,5 +1,7 @@
 """What people are told says enough, and what stands in a file cannot call people or pose as a link."""
 
+import shlex
+
 import pytest
 
 from orchestration import messages
@@ -57,11 +59,18 @@ def test_failed_names_file_check_rows_reason_and_what_to_do():
         "Problem: it broke",
         "File held: raw/sales/2024-01-05/sales_export.csv. Check: reject_rate. Rows: 700 of 5,000.",
         "  Reason: 700 of 5000 rows are rejected",
+        '  If it is right as it is: make release FILE=raw/sales/2024-01-05/sales_export.csv REASON="..."',
         "File refused: raw/sales/2024-01-05/sales_export.csv, record 17. Check: well_formed.",
         "  Reason: an unclosed quote",
         "Log: http://airflow/log",
         "What to do: mend it",
     ]
+
+
+def test_the_command_to_release_a_file_can_be_typed():
+    path = "raw/sales/2024-01-05/it's $(rm -rf /) `x`.csv"
+    assert shlex.split(messages.release_command(path)) == ["make", "release", f"FILE={path}", "REASON=..."]
+    assert messages.release_command("two\nlines.csv") is None
 
 
 def test_failed_says_that_the_warehouse_did_not_answer():

@@ -28,6 +28,12 @@ RUN_TIME_SQL = """
 {{ snowflake_copy_file(raw, '@landing_zone', ['sale_id', 'quantity'], ['quantity', 'extra', 'sale_id'], file) }};
 {{ snowflake_register(landed, file, 5) }};
 {{ snowflake_refuse(refused, file, 3, "it's bad") }};
+{{ create_if_missing(source('landing', 'released_files'), source_columns('released_files')) }};
+{{ refusal_of(refused, "it's") }};
+{{ files_held(refused, ref('file_verdicts')) }};
+{{ newest_landing_of(ref('file_verdicts'), "it's") }};
+{{ record_release(ref('file_verdicts'), "it's", "it's \\\\ agreed", 'me', '2024-01-05 12:00:00') }};
+{{ released_since(ref('file_verdicts')) }};
 {{ collect_changes(sales, raw, 'sale_id', feed, '2', ["'a'", "'b'"]) }}
 {{ count_entering(raw, 'sale_id', feed) }}
 {% call in_transaction() %}

@@ -1,5 +1,6 @@
 """Runs dbt in this process on a warehouse of a test's own, and reads the tables back."""
 
+import json
 import os
 import shutil
 import sys
@@ -116,6 +117,8 @@ class Built:
     statuses: dict[str, str] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    # What macros log.
+    said: list[str] = field(default_factory=list)
 
     @property
     def broken(self) -> dict[str, str]:
@@ -167,6 +170,8 @@ class Warehouse:
 
         def listen(event) -> None:
             built.messages.append(event.info.msg)
+            if event.info.name == "JinjaLogInfo":
+                built.said.append(event.data.msg)
             if event.info.level == "warn":
                 built.warnings.append(event.info.msg)
 
@@ -180,12 +185,19 @@ class Warehouse:
             built.statuses["dbt"] = f"error: {result.exception}"
         for one in getattr(result.result, "results", ()):
             failed = str(one.status) in ("error", "runtime error")
-            built.statuses[one.node.name] = f"{one.status}: {one.message}" if failed else str(one.status)
+            # What a run-operation gives has no node.
+            name = one.node.name if hasattr(one, "node") else one.unique_id.split(".")[-1]
+            built.statuses[name] = f"{one.status}: {one.message}" if failed else str(one.status)
         return built
 
     def build(self, *options: str, run_date: date | None = None) -> Built:
         """`dbt build`, without the unit tests, which say nothing of the data at hand."""
         return self.dbt("build", "--exclude-resource-type", "unit_test", *options, run_date=run_date)
+
+    def release(self, path: str) -> Built:
+        """A person lets a held file through."""
+        facts = {"file": path, "reason": "agreed", "released_by": "tests", "released_at": "2024-02-01 12:00:00"}
+        return self.dbt("run-operation", "release_file", "--args", json.dumps(facts))
 
     def build_until(self, model: str, *options: str, run_date: date | None = None) -> Built:
         """What a build has done when it is killed after a model."""

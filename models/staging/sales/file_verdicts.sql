@@ -14,6 +14,12 @@ with landed as (
 
 ),
 
+released as (
+
+    {{ released_contents() }}
+
+),
+
 measures as (
 
     select
@@ -44,6 +50,7 @@ measured as (
         landed.content_hash,
         landed.file_date,
         landed.received,
+        released.source_file is not null as is_released,
         coalesce(measures.typed, 0) as typed,
         coalesce(measures.valid, 0) as valid,
         coalesce(measures.rejected, 0) as rejected,
@@ -51,6 +58,8 @@ measured as (
         coalesce(measures.recent_sales, 0) as recent_sales
     from landed
     left join measures on landed.landing_id = measures.landing_id
+    left join released
+        on landed.source_file = released.source_file and landed.content_hash = released.content_hash
 
 ),
 
@@ -79,6 +88,6 @@ select
     rejected,
     sales,
     recent_sales,
-    case when failed_checks = '' then 'passed' else 'held' end as verdict,
+    case when failed_checks = '' then 'passed' when is_released then 'released' else 'held' end as verdict,
     nullif(failed_checks, '') as failed_checks
 from checked
