@@ -14,7 +14,8 @@ import io
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import islice
@@ -32,6 +33,11 @@ log = AdapterLogger("landing")
 BLOCK = 1 << 20
 # A first record longer than this is no header.
 HEADER_LIMIT = 1 << 16
+# DuckDB's own limit of a record, in bytes.
+RECORD_LIMIT = 2_000_000
+# An S3 that does not answer is given up after this long, this many times.
+ANSWER_SECONDS = 20
+ATTEMPTS = 3
 # raw/<feed>/<date>
 DAY_DEPTH = 3
 # One transaction takes this many files: a commit each would cost more than the loading of small ones.
@@ -39,7 +45,12 @@ FILES_A_TRANSACTION = 200
 # Without the last one a folder named a=b on the way to a file would become a column.
 CSV_OPTIONS = "header = true, delim = ',', quote = '\"', escape = '\"', auto_detect = false, hive_partitioning = false"
 
-csv.field_size_limit(1 << 30)
+CREDENTIALS = (
+    "In Airflow the credentials come from the connection aws_default, elsewhere from AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY or a profile."
+)
+
+csv.field_size_limit(RECORD_LIMIT)
 
 
 @dataclass(frozen=True)
@@ -58,12 +69,18 @@ class LandedFile:
 
 @dataclass
 class Inspection:
-    """What one pass over the bytes of a file tells. `problem` is None for a file that may be loaded."""
+    """What one pass over the bytes of a file tells. `problem` is None for a file that may be loaded.
+
+    Without a hash the problem says nothing of the content: the next run reads the file again.
+    """
 
     content_hash: str = ""
     columns: list[str] = field(default_factory=list)
     problem: str | None = None
     record: int | None = None
+
+
+CHANGED = Inspection(problem="it changed while it was read; the next run reads it again")
 
 
 class FolderZone:
@@ -101,7 +118,14 @@ class FolderZone:
 
     def unchanged(self, file: LandedFile) -> bool:
         """Whether the file is still the one that was listed."""
-        return self._fingerprint(Path(file.url)) == file.fingerprint
+        try:
+            return self._fingerprint(Path(file.url)) == file.fingerprint
+        except FileNotFoundError:
+            return False
+
+    def reading(self, what: str) -> AbstractContextManager[None]:
+        """Turns the errors of a storage that is out of reach into plain ones."""
+        return nullcontext()
 
     @staticmethod
     def _fingerprint(path: Path) -> str:
@@ -115,11 +139,17 @@ class S3Zone:
 
     def __init__(self, root: str, connection: duckdb.DuckDBPyConnection):
         import boto3
+        from botocore.config import Config
 
+        self.root = root
         self.bucket, _, self.base = root.removeprefix("s3://").rstrip("/").partition("/")
-        session = boto3.Session()
-        self.client = session.client("s3")
-        self._let_duckdb_read(session, connection)
+        tries = {"total_max_attempts": ATTEMPTS, "mode": "standard"}
+        with self.reading(root):
+            session = boto3.Session()
+            self.client = session.client(
+                "s3", config=Config(connect_timeout=ANSWER_SECONDS, read_timeout=ANSWER_SECONDS, retries=tries)
+            )
+            self._let_duckdb_read(session, connection)
 
     def entries(self, prefix: str) -> Iterator[tuple[str, str, str]]:
         """Yields (path, url, fingerprint) of every object below a prefix."""
@@ -133,12 +163,45 @@ class S3Zone:
                 )
 
     def open(self, file: LandedFile) -> BinaryIO:
-        return self.client.get_object(Bucket=self.bucket, Key=self._key(file))["Body"]
+        try:
+            body = self.client.get_object(Bucket=self.bucket, Key=self._key(file))["Body"]
+        except self.client.exceptions.NoSuchKey as error:
+            raise FileNotFoundError(file.path) from error
+        # Unlike the body by itself, which `with` would undo of its check that all of it came.
+        return io.BufferedReader(body, BLOCK)
 
     def unchanged(self, file: LandedFile) -> bool:
         """Whether the object is still the one that was listed."""
-        head = self.client.head_object(Bucket=self.bucket, Key=self._key(file))
+        from botocore.exceptions import ClientError
+
+        try:
+            head = self.client.head_object(Bucket=self.bucket, Key=self._key(file))
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "404":
+                raise
+            return False
         return f"{head['ContentLength']}-{head['ETag']}-{head['LastModified'].isoformat()}" == file.fingerprint
+
+    @contextmanager
+    def reading(self, what: str) -> Iterator[None]:
+        """Turns the errors of a storage that is out of reach into plain ones."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except (BotoCoreError, ClientError, duckdb.IOException) as error:
+            reason = " ".join(str(error).split())[:300].rstrip(".")
+            if isinstance(error, duckdb.IOException) and "HTTP" not in reason:
+                raise
+            answer = getattr(error, "response", None) or {}
+            status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode") or getattr(error, "status_code", 0)
+            if answer.get("Error", {}).get("Code") == "NoSuchBucket":
+                advice = "Set LANDING_ROOT to a bucket that is there."
+            elif status in (400, 401, 403):
+                advice = CREDENTIALS
+            else:
+                advice = "Once S3 answers, run this again: no file was taken in part."
+            raise DbtRuntimeError(f"S3 did not give {what}: {reason}. {advice}") from error
 
     def _key(self, file: LandedFile) -> str:
         return file.url.removeprefix(f"s3://{self.bucket}/")
@@ -148,10 +211,7 @@ class S3Zone:
 
         credentials = session.get_credentials()
         if credentials is None:
-            raise DbtRuntimeError(
-                f"No AWS credentials for s3://{self.bucket}. In Airflow they come from the connection aws_default, "
-                "elsewhere from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a profile."
-            )
+            raise DbtRuntimeError(f"No AWS credentials for s3://{self.bucket}. {CREDENTIALS}")
         frozen = credentials.get_frozen_credentials()
         scheme, _, host = self.client.meta.endpoint_url.partition("://")
         settings = {
@@ -164,6 +224,8 @@ class S3Zone:
             settings |= {"endpoint": host, "url_style": "path", "use_ssl": str(scheme == "https").lower()}
         duckdb_extensions.import_extension("httpfs")
         connection.execute("load httpfs")
+        connection.execute(f"set global http_timeout = {ANSWER_SECONDS}")
+        connection.execute(f"set global http_retries = {ATTEMPTS - 1}")
         body = ", ".join(f"{key} {literal(value)}" for key, value in settings.items())
         connection.execute(f"create or replace secret landing_zone (type s3, {body})")
 
@@ -198,7 +260,7 @@ def landed_files(zone: Zone, feed: str, run_date: date | None) -> tuple[list[Lan
             file_date = date.fromisoformat(day) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", day) else None
         except ValueError:
             file_date = None
-        if file_date and "/" not in name and name.endswith((".csv", ".csv.gz")):
+        if file_date and re.fullmatch(r"[^/]+\.csv(\.gz)?", name):
             found.append(LandedFile(path, url, file_date, fingerprint))
         elif not path.endswith("/"):
             others.append(path)
@@ -278,50 +340,55 @@ def _scan(raw: BinaryIO, zipped: bool, open_file: Callable[[], BinaryIO]) -> tup
     return None, None, head
 
 
-def _text(open_file: Callable[[], BinaryIO], zipped: bool) -> io.TextIOWrapper:
-    stream = open_file()
-    if zipped:
-        stream = gzip.GzipFile(fileobj=stream)
-    elif not isinstance(stream, io.IOBase):
-        stream = io.BytesIO(stream.read())
-    # Latin-1 reads every byte, so that records can be counted in a file that is not UTF-8.
-    return io.TextIOWrapper(stream, encoding="latin-1", newline="")
+def _records(open_file: Callable[[], BinaryIO], zipped: bool) -> Iterator[tuple[list[str] | None, int, int]]:
+    """The records of a file as (fields, bytes up to its end, quotes up to its end); blank lines do not count.
+
+    Of a record beyond the limit the fields are None, and it is the last: so no file is held in memory.
+    """
+    start, end, quotes = 0, 0, 0
+
+    def lines() -> Iterator[str]:
+        nonlocal end, quotes
+        while line := text.readline(RECORD_LIMIT + 1):
+            end += len(line)
+            quotes += line.count('"')
+            if end - start > RECORD_LIMIT:
+                raise csv.Error
+            yield line
+
+    with open_file() as stream:
+        # Latin-1 reads every byte, so that records can be counted in a file that is not UTF-8.
+        text = io.TextIOWrapper(gzip.GzipFile(fileobj=stream) if zipped else stream, encoding="latin-1", newline="")
+        try:
+            for row in csv.reader(lines()):
+                if row:
+                    yield row, end, quotes
+                start = end
+        except csv.Error:
+            yield None, end, quotes
 
 
 def _record_at(open_file: Callable[[], BinaryIO], zipped: bool, offset: int) -> int:
-    """The number of the record that holds a byte; the header is record 1, blank lines do not count."""
-    with _text(open_file, zipped) as text:
-        start = text.read(offset).replace("\0", "x") + "x"
-    return sum(1 for row in csv.reader(io.StringIO(start, newline="")) if row)
+    """The number of the record that holds a byte; the header is record 1."""
+    ends = (end for _, end, _ in _records(open_file, zipped))
+    return next(number for number, end in enumerate(ends, start=1) if end > offset)
 
 
 def _first_odd_record(open_file: Callable[[], BinaryIO], zipped: bool) -> int:
     """The number of the first record with an odd number of quotes."""
-    quotes = 0
-
-    def lines(text: Iterable[str]) -> Iterator[str]:
-        nonlocal quotes
-        for line in text:
-            quotes += line.count('"')
-            yield line
-
-    number = 0
-    with _text(open_file, zipped) as text:
-        for row in csv.reader(lines(text)):
-            number += bool(row)
-            if quotes % 2:
-                break
-    return number
+    records = _records(open_file, zipped)
+    return next(number for number, (row, _, quotes) in enumerate(records, start=1) if row is None or quotes % 2)
 
 
 def _uneven_record(open_file: Callable[[], BinaryIO], zipped: bool) -> tuple[str | None, int | None]:
-    """The first record that has more or fewer fields than the header, as (problem, record number)."""
-    with _text(open_file, zipped) as text:
-        rows = (row for row in csv.reader(text) if row)
-        width = len(next(rows, []))
-        for number, row in enumerate(rows, start=2):
-            if len(row) != width:
-                return f"{len(row)} fields, but the header has {width}", number
+    """The first record that is too long or has other fields than the header, as (problem, record number)."""
+    width = None
+    for number, (row, _, _) in enumerate(_records(open_file, zipped), start=1):
+        if row is None:
+            return f"the record is longer than {RECORD_LIMIT:,} bytes; shorten its values or split it", number
+        width = width or len(row)
+        if len(row) != width:
+            return f"{len(row)} fields, but the header has {width}", number
     return None, None
 
 
@@ -366,6 +433,10 @@ class Loader:
 
     def load(self, feed: str, run_date: date | None) -> None:
         """Loads what is new or restated, of one day or of all days."""
+        with self.zone.reading(f"raw/{feed}/ of {self.zone.root}"):
+            self._load(feed, run_date)
+
+    def _load(self, feed: str, run_date: date | None) -> None:
         files, others = landed_files(self.zone, feed, run_date)
         for path in others:
             log.warning(f"Left alone: {path} is not a .csv or .csv.gz file in raw/{feed}/<date>/.")
@@ -396,13 +467,14 @@ class Loader:
             if fingerprint == file.fingerprint:
                 continue
             try:
-                seen = inspect(self._opener(file), file.path.endswith(".gz"), self.tables.columns)
+                with self.zone.reading(file.url):
+                    seen = inspect(self._opener(file), file.path.endswith(".gz"), self.tables.columns)
             except FileNotFoundError:
                 log.warning(f"Left alone: {file.path} has gone since it was listed.")
                 continue
-            except PermissionError as error:
-                seen = Inspection(problem=f"it cannot be read: {error.strerror}")
-            if seen.content_hash == known_hash:
+            except OSError as error:
+                seen = Inspection(problem=f"it cannot be read: {error.strerror or error}")
+            if seen.content_hash and seen.content_hash == known_hash:
                 self.cursor.execute(
                     f"update {table} set fingerprint = ? where source_file = ? and content_hash = ?",
                     [file.fingerprint, file.path, known_hash],
@@ -426,26 +498,31 @@ class Loader:
             self.cursor.execute("commit")
         except BaseException as error:
             self.cursor.execute("rollback")
-            if not _is_the_files(error):
+            if not isinstance(error, duckdb.Error):
+                raise
+            changed = not all(self.zone.unchanged(file) for file, _ in files)
+            if not (changed or _is_the_files(error)):
                 raise
             if len(files) > 1:
                 for number, one in enumerate(files):
                     self._take([one], done + number, total)
                 return
-            (file, seen) = files[0]
-            seen.problem, seen.record = self._diagnosis(file, error)
+            file, seen = files[0]
+            if changed:
+                seen = CHANGED
+            else:
+                seen.problem, seen.record = self._diagnosis(file, error)
             self._take([(file, seen)], done, total)
             return
         for number, (level, line) in enumerate(lines, start=done + 1):
             getattr(log, level)(f"[{number}/{total}] {line}")
 
     def _record(self, file: LandedFile, seen: Inspection) -> tuple[str, str]:
-        if seen.problem is None and file.url.startswith("s3://") and "?" in file.url:
-            seen.problem = "its name has a question mark, which the reader takes for the start of parameters; rename it"
+        seen.problem = seen.problem or _name_problem(file.url)
         if seen.problem is None:
             received, landing_id = self._insert(file, seen)
             if not self.zone.unchanged(file):
-                seen.problem = "it changed while it was read; the next run reads it again"
+                seen = CHANGED
                 self.cursor.execute(f"delete from {self.tables.raw} where landing_id = ?", [landing_id])
         self.cursor.execute(f"delete from {self.tables.refused} where source_file = ?", [file.path])
         if seen.problem:
@@ -466,13 +543,11 @@ class Loader:
         problem, record = _uneven_record(self._opener(file), file.path.endswith(".gz"))
         if problem:
             return problem, record
-        if long := re.search(r"Maximum line size of [0-9]+ bytes", str(error), re.IGNORECASE):
-            return f"a record is too long: {long[0].lower()}", None
         return "not well-formed CSV: a quote inside a field, or line ends of two kinds", None
 
     def _register(self, table: str, file: LandedFile, seen: Inspection, **facts: object) -> None:
         facts |= {"source_file": file.path, "content_hash": seen.content_hash}
-        facts |= {"file_date": file.file_date, "fingerprint": file.fingerprint}
+        facts |= {"file_date": file.file_date, "fingerprint": file.fingerprint if seen.content_hash else ""}
         places = ", ".join("?" for _ in facts)
         self.cursor.execute(f"insert into {table} ({', '.join(facts)}) values ({places})", list(facts.values()))
 
@@ -499,11 +574,21 @@ def _pattern(url: str) -> str:
     return re.sub(r"[*?\[]", r"[\g<0>]", url)
 
 
+def _name_problem(url: str) -> str | None:
+    """What DuckDB's readers make something else of, and no quoting prevents."""
+    if "\\" in url:
+        return "its name has a backslash, which the reader takes for the end of a folder's; rename it"
+    if url.startswith("s3://") and "?" in url:
+        return "its name has a question mark, which the reader takes for the start of parameters; rename it"
+    return None
+
+
 def _is_the_files(error: BaseException) -> bool:
     """Whether an error says that the file is malformed, and not that it could not be reached."""
     if isinstance(error, duckdb.IOException):
         return "GZIP" in str(error).upper() and not isinstance(error, duckdb.HTTPException)
-    return isinstance(error, duckdb.InvalidInputException)
+    # Not implemented is to read a record that is longer than a buffer.
+    return isinstance(error, (duckdb.InvalidInputException, duckdb.NotImplementedException))
 
 
 class Plugin(BasePlugin):

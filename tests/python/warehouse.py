@@ -150,6 +150,11 @@ class Warehouse:
     def root(self) -> Path:
         return self.folder / "landing"
 
+    @property
+    def landing_root(self) -> str:
+        """What LANDING_ROOT is set to."""
+        return str(self.root)
+
     def land(self, files: Mapping[str, bytes], anew: bool = False) -> None:
         """Makes the landing zone hold these files and no other; `anew` writes also those that are there."""
         for path in self.landed.keys() - files.keys():
@@ -176,7 +181,7 @@ class Warehouse:
                 built.warnings.append(event.info.msg)
 
         scope = {"RUN_DATE": str(run_date)} if run_date else {}
-        places = {"WAREHOUSE_PATH": str(self.folder / DATABASE), "LANDING_ROOT": str(self.root)}
+        places = {"WAREHOUSE_PATH": str(self.folder / DATABASE), "LANDING_ROOT": self.landing_root}
         with environment(**places, **scope):
             runner = dbtRunner(manifest=self.project.manifest, callbacks=[listen])
             result = runner.invoke([*command, *self.project.options()])

@@ -1,0 +1,178 @@
+"""Trouble around a load: files that change, a storage or a warehouse that fails.
+
+The run ends red, says in plain words what is wrong and what to do, takes nothing in part, and the next run mends it.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from lake import BUCKET, Lake, Proxy, cut, hang, is_object, of_duckdb, proxy, send
+from reference import Reference
+from test_hostile import content, good, path_of
+from warehouse import Project, Warehouse, compare
+
+from orchestration import landing
+from orchestration.local.storage import storage
+
+pytestmark = pytest.mark.xdist_group("trouble")
+
+DAY = date(2024, 1, 1)
+PATH = path_of(DAY)
+CHANGED = "it changed while it was read; the next run reads it again"
+
+
+@pytest.fixture
+def warehouse(project: Project, tmp_path: Path) -> Warehouse:
+    return Warehouse(project, tmp_path / "warehouse")
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory) -> Iterator[tuple]:
+    with storage(BUCKET, tmp_path_factory.mktemp("mirror")) as store, proxy(store.endpoint) as between:
+        yield store, between
+
+
+@pytest.fixture
+def lake(project: Project, tmp_path: Path, s3, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Lake, Proxy]]:
+    monkeypatch.setattr(landing, "ANSWER_SECONDS", 1)
+    store, between = s3
+    one = Lake(project, tmp_path / "warehouse", storage=store, endpoint=between.address)
+    yield one, between
+    one.land({})
+    between.misbehave = lambda *_: False
+
+
+def mended(warehouse: Warehouse, expected: Reference) -> None:
+    """The next run has all of what landed."""
+    expected.load(warehouse.landed)
+    compare(expected, warehouse, warehouse.build())
+
+
+def hooked(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, before: Callable[[], None]) -> None:
+    """Has something happen right before the first call of a method."""
+    method, calls = getattr(owner, name), []
+
+    def call(*arguments, **options):
+        if not calls:
+            calls.append(1)
+            before()
+        return method(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, call)
+
+
+@pytest.mark.parametrize("moment", ["open", "unchanged"])
+@pytest.mark.parametrize("zone", ["folder", "bucket"])
+def test_a_file_that_changes_while_it_is_read_is_read_again(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, zone: str, moment: str
+) -> None:
+    """Before its first byte is read, or after its last."""
+    warehouse = request.getfixturevalue("warehouse") if zone == "folder" else request.getfixturevalue("lake")[0]
+    kind = landing.FolderZone if zone == "folder" else landing.S3Zone
+    whole = content(*good(DAY, 40))
+    beside = path_of(DAY, "beside.csv")
+    warehouse.land({PATH: whole[: len(whole) // 2], beside: content(*good(DAY, prefix="beside"))})
+    hooked(monkeypatch, kind, moment, lambda: warehouse.land({PATH: whole, beside: warehouse.landed[beside]}))
+    # The first file that is asked for is the one beside: it comes first by its name.
+    built = warehouse.build()
+    assert built.red
+    assert warehouse.query("select source_file, reason from staging.files_to_mend") == [(PATH, CHANGED)]
+    assert any(f"REFUSED {PATH}: {CHANGED}" in warning for warning in built.warnings)
+    assert warehouse.query("select source_file from prod.load_ledger") == [(beside,)]
+    mended(warehouse, Reference())
+
+
+def test_a_file_that_goes_while_it_is_read(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    beside = path_of(DAY, "beside.csv")
+    files = {beside: content(*good(DAY, prefix="beside"))}
+    warehouse.land(files | {PATH: content(*good(DAY))})
+    hooked(monkeypatch, landing.Loader, "_insert", lambda: warehouse.land(files))
+    assert warehouse.build().red
+    assert warehouse.query("select source_file, reason from staging.files_to_mend") == [(PATH, CHANGED)]
+    mended(warehouse, Reference())
+
+
+def test_a_file_that_may_not_be_read_is_tried_again(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A permission that is given leaves the listing as it was."""
+    warehouse.land({PATH: content(*good(DAY))})
+
+    def denied(*_) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(landing.FolderZone, "open", denied)
+        for _ in range(2):
+            assert warehouse.build().red
+            [(reason,)] = warehouse.query("select reason from staging.files_to_mend")
+            assert reason == "it cannot be read: Permission denied"
+    mended(warehouse, Reference())
+
+
+def denied(handler, *_) -> bool:
+    body = b"<Error><Code>InvalidAccessKeyId</Code><Message>The key does not exist in our records.</Message></Error>"
+    send(handler, 403, {"Content-Type": "application/xml", "Content-Length": str(len(body))}, body)
+    return True
+
+
+def overloaded(handler, *_) -> bool:
+    if is_object(handler):
+        send(handler, 503, {"Content-Length": "0"}, b"")
+    return is_object(handler)
+
+
+AGAIN = "Once S3 answers, run this again: no file was taken in part."
+
+
+@pytest.mark.parametrize(
+    ("misbehave", "says"),
+    [
+        (cut, ("total bytes expected", AGAIN)),
+        (of_duckdb(cut), ("partial file", AGAIN)),
+        (hang, ("Read timeout", AGAIN)),
+        (of_duckdb(hang), ("Timeout was reached", AGAIN)),
+        (overloaded, ("503", AGAIN)),
+        (of_duckdb(overloaded), ("503", AGAIN)),
+        (denied, ("The key does not exist in our records", "the connection aws_default")),
+        (of_duckdb(denied), ("403 Forbidden", "the connection aws_default")),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_s3_that_fails_in_the_middle(lake, misbehave: Callable[..., bool], says: tuple[str, str]) -> None:
+    """Whichever of the two readers it fails, the run ends within seconds, and the next mends it."""
+    warehouse, between = lake
+    files = {PATH: content(*good(DAY, 3000))}
+    warehouse.land(files)
+    between.misbehave = misbehave
+    begun = time.monotonic()
+    built = warehouse.build_until("raw_sales")
+    assert time.monotonic() - begun < 15
+    message = built.broken["raw_sales"]
+    assert "S3 did not give " in message
+    assert "raw/sales/" in message
+    assert BUCKET in message
+    assert all(part in message for part in says), message
+    gc.collect()  # the error holds on to what read the file
+    assert warehouse.query(
+        "select count(*) from staging.raw_sales union all from (select count(*) from staging.refused_files)"
+    ) == [(0,), (0,)]
+    between.misbehave = lambda *_: False
+    assert not warehouse.build_until("raw_sales").broken
+    assert warehouse.query("select count(*) from staging.raw_sales") == [(3000,)]
+
+
+def test_s3_that_is_not_there(lake) -> None:
+    warehouse, _ = lake
+    warehouse.bucket = "nowhere"
+    message = warehouse.build_until("raw_sales").broken["raw_sales"]
+    assert "s3://nowhere" in message
+    assert "Set LANDING_ROOT to a bucket that is there." in message
+    warehouse.bucket, warehouse.endpoint = BUCKET, "http://127.0.0.1:9"
+    begun = time.monotonic()
+    message = warehouse.build_until("raw_sales").broken["raw_sales"]
+    assert time.monotonic() - begun < 15
+    assert "Could not connect" in message
+    assert AGAIN in message
