@@ -92,6 +92,10 @@ test-long: setup ## A thousand histories, all real days
 	$(BIN)/pytest -m long
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml
+.PHONY: bench
+bench: setup ## What the daily load costs, against pure DuckDB: docs/benchmark.md; half an hour, 10 GB in .local/bench
+	$(BIN)/python -m bench
+
 .PHONY: lock
 lock: .venv/bin/uv ## Lock the dependencies anew
 	$(LOCK) --extra dev -o requirements-dev.txt

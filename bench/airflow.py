@@ -1,0 +1,123 @@
+"""What a run of the DAG costs over a bare `dbt build` of the same file, every model its own task."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+
+from bench.data import path_of, write_file
+from bench.document import Line
+from bench.measure import Cost, run
+
+if TYPE_CHECKING:
+    from bench.__main__ import Bench
+
+DAG_ID = "daily_sales_etl_v2"
+SIZE = 1_000
+# Imports are Airflow's and dbt's; what is ours is what a second parse of the file takes.
+PARSE = """
+import os, time
+from airflow.dag_processing.dagbag import DagBag
+from orchestration.local.services import DAGS
+for _ in range(3):
+    begun = time.process_time()
+    bag = DagBag(DAGS, include_examples=False)
+    took = time.process_time() - begun
+assert not bag.import_errors, bag.import_errors
+print("took", took)
+"""
+
+
+def lines(bench: Bench) -> list[Line]:
+    """Airflow over bare dbt, and the parse of the DAG file."""
+    folder = bench.folder / "airflow"
+    shutil.rmtree(folder, ignore_errors=True)
+    days = range(bench.repeats + 1)
+    files = [write_file(folder / "landing", day, day * SIZE, SIZE, "growing") for day in days]
+    over, tasks = _over_dbt(bench, folder, files)
+    parse = _parse(folder)
+    return [
+        Line(
+            "Airflow",
+            f"CPU seconds of a run of {SIZE:,} sales in {tasks} tasks, over bare dbt",
+            over[1],
+            "at most 5",
+            over[0] <= 5,
+        ),
+        Line(
+            "Airflow", "CPU seconds of the DAG file's parse, after imports", f"{parse:.2f}", "at most 0.3", parse <= 0.3
+        ),
+    ]
+
+
+def _over_dbt(bench: Bench, folder, files: list[str]) -> tuple[tuple[float, str], int]:
+    from orchestration.local.services import local_services
+
+    bare, whole = [], []
+    tasks = 0
+    with local_services(folder / "local", warehouse=folder / "warehouse.duckdb") as services:
+        services.airflow.wait_for_dag(DAG_ID)
+        services.airflow.unpause(DAG_ID)
+        for day, file in enumerate(files):
+            services.s3.land(file, folder / "landing" / file)
+            idle = _cpu_while(lambda: time.sleep(15)) / 15
+            begun = time.monotonic()
+            date = re.search(r"\d{4}-\d{2}-\d{2}", path_of(day))[0]
+            ended = []
+
+            def go(date=date, ended=ended) -> None:
+                ended.append(services.airflow.wait(DAG_ID, services.airflow.start(DAG_ID, date)))
+
+            used = _cpu_while(go)
+            if ended[0].state != "success":
+                raise RuntimeError(f"the run of {date} ended as {ended[0].state}; see {folder / 'local' / 'airflow'}")
+            tasks = len(ended[0].tasks)
+            # The first run fills caches.
+            if day:
+                whole.append(used - idle * (time.monotonic() - begun))
+    warehouse = folder / "bare" / "warehouse.duckdb"
+    warehouse.parent.mkdir()
+    for day, file in enumerate(files):
+        root = folder / "bare" / str(day)
+        (root / file).parent.mkdir(parents=True)
+        shutil.copy(folder / "landing" / file, root / file)
+        cost = bench.dbt(root, warehouse)
+        if day:
+            bare.append(cost)
+    difference = min(whole) - Cost.best(bare).cpu
+    return (difference, f"{difference:.1f} ({min(whole):.1f} s less idling / {Cost.best(bare).cpu:.1f} s)"), tasks
+
+
+def _cpu_while(work) -> float:
+    """CPU seconds of all processes below this one while something is done."""
+    before = _cpu_of_children()
+    work()
+    return _cpu_of_children() - before
+
+
+def _cpu_of_children() -> float:
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def _parse(folder) -> float:
+    env = {"AIRFLOW_HOME": str(folder / "home"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    run([sys.executable, "-m", "airflow", "db", "migrate"], env, folder)
+    import os
+
+    output = subprocess.run(
+        [sys.executable, "-c", PARSE], env={**os.environ, **env}, cwd=folder, capture_output=True, text=True, check=True
+    ).stdout
+    return float(output.rpartition("took ")[2])
