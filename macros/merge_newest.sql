@@ -61,13 +61,13 @@ where {{ of_run('passed.file_date') }}
         union all
         select {{ key }} from {{ ref(feed.contract) }} where landing_id in ({{ replaced }}) and reject_reasons is null
     {%- endset -%}
-    {%- set ends = key_ends(key, keys) -%}
-    {{ collect_changes(target, winners, key, feed, replaced, ends) }}
+    {%- set ranges = key_ranges(key, keys) -%}
+    {{ collect_changes(target, winners, key, feed, replaced, ranges) }}
     {{ count_entering(winners, key, feed) }}
     {% call in_transaction() %}
     {{ write_ledger(feed, arriving) }}
     {{ mark_touched_days() }}
-    {{ apply_changes(target, winners, key, columns, ends) }}
+    {{ apply_changes(target, winners, key, columns, ranges) }}
     {{ forget_landings(feed) }}
     {% endcall %}
 {% endmacro %}
@@ -91,7 +91,7 @@ where {{ of_run('passed.file_date') }}
 {#- One row a key that is there already or leaves: `old_file` and `old_day` of the row that is there, `new_file` of the
     newest version of this merge, if it has one. `wins` says that the new one takes its place, `leaves` that the old one
     goes. Keys that are not here are new. Content is compared only where the versions tie. -#}
-{% macro collect_changes(target, winners, key, feed, replaced, ends, version='updated_at') %}
+{% macro collect_changes(target, winners, key, feed, replaced, ranges, version='updated_at') %}
     {%- set replacing = replaced != 'null' %}
 create or replace temporary table merge_changes as
 with existing as (
@@ -104,7 +104,7 @@ with existing as (
         source_file in (select source_file from {{ ref(feed.verdicts) }} where landing_id in ({{ replaced }})) as is_replaced
         {%- endif %}
     from {{ target }}
-    where {{ within(key, ends) }}
+    where {{ within(key, ranges) }}
 ),
 met as (
     select
@@ -121,7 +121,7 @@ tied as (
     select existing.{{ key }}
     from (select {{ key }} from met where ties) as ties
     inner join {{ winners }} as winners on ties.{{ key }} = winners.{{ key }}
-    inner join {{ target }} as existing on ties.{{ key }} = existing.{{ key }} and {{ within('existing.' ~ key, ends) }}
+    inner join {{ target }} as existing on ties.{{ key }} = existing.{{ key }} and {{ within('existing.' ~ key, ranges) }}
     where {{ is_newer('winners', 'existing', contract_names(feed.contract)) }}
 ),
 compared as (
@@ -155,16 +155,66 @@ group by source_file, cast({{ feed.day }} as date);
 {% endmacro %}
 
 
-{#- The smallest and the greatest of some keys, as literals; none without keys. -#}
-{% macro key_ends(key, keys) %}
+{#- Ranges of literals, at most eight, that hold all of some keys: [[low, high], ...]; none without keys. One range would
+    span the history as soon as one old sale is corrected. They are cut where the four characters behind the keys' common
+    beginning leap far, a sixteenth of the whole; wherever the cuts are, no key is lost. -#}
+{% macro key_ranges(key, keys) %}
     {%- set ends = run_query('select min(' ~ key ~ '), max(' ~ key ~ ') from (' ~ keys ~ ') as keys').rows[0] -%}
-    {{ return(none if ends[0] is none else [text_literal(ends[0]), text_literal(ends[1])]) }}
+    {%- if ends[0] is none -%}{{ return(none) }}{%- endif -%}
+    {%- set length = namespace(common=0) -%}
+    {%- for a, b in zip(ends[0], ends[1]) -%}
+        {%- if a == b and length.common == loop.index0 -%}{%- set length.common = loop.index -%}{%- endif -%}
+    {%- endfor -%}
+    {%- set ranges = [] -%}
+    {%- for low, high in run_query(cut_keys(key, keys, length.common)).rows -%}
+        {%- do ranges.append([text_literal(low), text_literal(high)]) -%}
+    {%- endfor -%}
+    {{ return(ranges) }}
 {% endmacro %}
 
 
-{#- A range of literals on the key itself: it lets the engine skip the history and can never lose a match. -#}
-{% macro within(key, ends) %}
-    {{ return(key ~ ' between ' ~ ends | join(' and ') if ends else 'false') }}
+{% macro cut_keys(key, keys, common, cuts=7) %}
+with places as (
+    select substr({{ key }}, {{ common + 1 }}, 4) as place, min({{ key }}) as low, max({{ key }}) as high
+    from ({{ keys }}) as keys
+    group by substr({{ key }}, {{ common + 1 }}, 4)
+),
+leaps as (
+    select
+        low,
+        high,
+        {% set number -%}
+            {% for digit in range(4) -%}
+            greatest(0, least(unicode(substr(place, {{ digit + 1 }}, 1)) - 48, 75)) * {{ 76 ** (3 - digit) }}
+            {{- ' + ' if not loop.last }}
+            {%- endfor %}
+        {%- endset -%}
+        {{ number }} - lag({{ number }}) over (order by low) as leap
+    from places
+),
+ranked as (
+    select
+        low,
+        high,
+        row_number() over (order by leap desc nulls last, low) <= {{ cuts }} and leap * 16 > sum(leap) over () as is_cut
+    from leaps
+),
+numbered as (
+    select low, high, sum(case when is_cut then 1 else 0 end) over (order by low rows unbounded preceding) as part
+    from ranked
+)
+select min(low), max(high) from numbered group by part order by 1
+{% endmacro %}
+
+
+{#- The condition that a key lies in one of the ranges: it lets the engine skip the history and can never lose a
+    match. -#}
+{% macro within(key, ranges) %}
+    {%- set conditions = [] -%}
+    {%- for range in ranges or [] -%}
+        {%- do conditions.append(key ~ ' between ' ~ range | join(' and ')) -%}
+    {%- endfor -%}
+    {{ return('(' ~ (conditions | join(' or ') or 'false') ~ ')') }}
 {% endmacro %}
 
 
@@ -298,28 +348,28 @@ from (
 {% endmacro %}
 
 
-{% macro apply_changes(target, winners, key, columns, ends) %}
-    {{ return(adapter.dispatch('apply_changes')(target, winners, key, columns, ends)) }}
+{% macro apply_changes(target, winners, key, columns, ranges) %}
+    {{ return(adapter.dispatch('apply_changes')(target, winners, key, columns, ranges)) }}
 {% endmacro %}
 
 {#- DuckDB pays for an update in place what a delete and an insert cost together several times over. -#}
-{% macro duckdb__apply_changes(target, winners, key, columns, ends) %}
+{% macro duckdb__apply_changes(target, winners, key, columns, ranges) %}
 delete from {{ target }}
-where {{ within(key, ends) }} and {{ key }} in (select {{ key }} from merge_changes where leaves);
+where {{ within(key, ranges) }} and {{ key }} in (select {{ key }} from merge_changes where leaves);
 
 insert into {{ target }} ({{ columns | join(', ') }})
 select {{ columns | join(', ') }} {{ entering(winners, key) }};
 {% endmacro %}
 
-{% macro snowflake__apply_changes(target, winners, key, columns, ends) %}
+{% macro snowflake__apply_changes(target, winners, key, columns, ranges) %}
 delete from {{ target }}
-where {{ within(key, ends) }} and {{ key }} in (select {{ key }} from merge_changes where leaves and new_file is null);
+where {{ within(key, ranges) }} and {{ key }} in (select {{ key }} from merge_changes where leaves and new_file is null);
 
 merge into {{ target }} as existing
 using (
     select * {{ entering(winners, key) }}
 ) as winners
-    on winners.{{ key }} = existing.{{ key }} and {{ within('existing.' ~ key, ends) }}
+    on winners.{{ key }} = existing.{{ key }} and {{ within('existing.' ~ key, ranges) }}
 when matched then update set
     {% for column in columns if column != key -%}
     {{ column }} = winners.{{ column }}{{ ',' if not loop.last }}

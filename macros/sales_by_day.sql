@@ -17,13 +17,27 @@ create table if not exists {{ source('landing', 'touched_days') }} (day date, to
 {% endmacro %}
 
 
-{#- The condition that a timestamp is of one of the days; the range of literals lets the engine skip the history. -#}
-{% macro in_days(column, days) %}
+{#- The condition that a timestamp is of one of the days: a range of literals for each run of days, which lets the engine
+    skip the history; of very many runs only the whole. -#}
+{% macro in_days(column, days, most_runs=30) %}
     {%- if not days -%}{{ return('false') }}{%- endif -%}
-    {{ return(
-        column ~ " >= cast('" ~ days[0] ~ "' as timestamp) and " ~ column ~ " < cast('" ~ days[-1]
-        ~ "' as timestamp) + interval '1 day' and cast(" ~ column ~ " as date) in (" ~ day_list(days) ~ ')'
-    ) }}
+    {%- set runs, day = [], modules.datetime.timedelta(days=1) -%}
+    {%- for iso in days -%}
+        {%- set date = modules.datetime.date.fromisoformat(iso) -%}
+        {%- if runs and runs[-1][1] == date -%}
+            {%- do runs[-1].insert(1, date + day) -%}
+        {%- else -%}
+            {%- do runs.append([date, date + day]) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- set runs = runs if runs | length <= most_runs else [[runs[0][0], runs[-1][1]]] -%}
+    {%- set conditions = [] -%}
+    {%- for run in runs -%}
+        {%- do conditions.append(
+            column ~ " >= cast('" ~ run[0] ~ "' as timestamp) and " ~ column ~ " < cast('" ~ run[1] ~ "' as timestamp)"
+        ) -%}
+    {%- endfor -%}
+    {{ return('(' ~ conditions | join(' or ') ~ ') and cast(' ~ column ~ ' as date) in (' ~ day_list(days) ~ ')') }}
 {% endmacro %}
 
 

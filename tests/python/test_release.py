@@ -17,7 +17,7 @@ HELD = {name: case.content(DAY) for name, case in CASES.items() if case.fate == 
 REFUSED = CASES["unclosed quote"].content(DAY)
 RATE, STALE, EMPTY = HELD["more rejected rows than the rate"], HELD["no fresh sale"], HELD["header only"]
 # A name that is code to make, the shell, SQL, Jinja and YAML.
-HOSTILE = f'raw/sales/{DAY}/it\'s $(touch x) $$HOME `x` "{{{{ y }}}}" \\n ;--: # é 🎉.csv'
+HOSTILE = f'raw/sales/{DAY}/it\'s $(touch x) $$HOME `x` "{{{{ y }}}}" ;--: # é 🎉.csv'
 
 
 class Story:

@@ -100,7 +100,11 @@ SABOTAGES = {
     ),
     "held files merged": Sabotage(
         "a file is held",
-        {"macros/landings.sql": {"from {{ verdicts }}\nwhere verdict = 'passed'": "from {{ verdicts }}\nwhere true"}},
+        {
+            "macros/landings.sql": {
+                "from {{ verdicts }}\nwhere {{ lets_through('verdict') }}": "from {{ verdicts }}\nwhere true"
+            }
+        },
     ),
 }
 

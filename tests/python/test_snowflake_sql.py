@@ -34,12 +34,13 @@ RUN_TIME_SQL = """
 {{ newest_landing_of(ref('file_verdicts'), "it's") }};
 {{ record_release(ref('file_verdicts'), "it's", "it's \\\\ agreed", 'me', '2024-01-05 12:00:00') }};
 {{ released_since(ref('file_verdicts')) }};
-{{ collect_changes(sales, raw, 'sale_id', feed, '2', ["'a'", "'b'"]) }}
+{{ collect_changes(sales, raw, 'sale_id', feed, '2', [["'a'", "'b'"], ["'c'", "'d'"]]) }}
+{{ cut_keys('sale_id', 'select sale_id from ' ~ sales, 3) }};
 {{ count_entering(raw, 'sale_id', feed) }}
 {% call in_transaction() %}
 {{ write_ledger(feed, '1') }}
 {{ mark_touched_days() }}
-{{ apply_changes(sales, raw, 'sale_id', ['sale_id', 'quantity', 'updated_at'], ["'a'", "'b'"]) }}
+{{ apply_changes(sales, raw, 'sale_id', ['sale_id', 'quantity', 'updated_at'], [["'a'", "'b'"], ["'c'", "'d'"]]) }}
 {% endcall %}
 """
 
