@@ -15,7 +15,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import islice
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import duckdb
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.duckdb.utils import TargetConfig
 from dbt.adapters.events.logging import AdapterLogger
@@ -497,7 +498,8 @@ class Loader:
             lines = [self._record(file, seen) for file, seen in files]
             self.cursor.execute("commit")
         except BaseException as error:
-            self.cursor.execute("rollback")
+            with suppress(duckdb.TransactionException):  # a commit that failed has rolled back
+                self.cursor.execute("rollback")
             if not isinstance(error, duckdb.Error):
                 raise
             changed = not all(self.zone.unchanged(file) for file, _ in files)
@@ -593,6 +595,19 @@ def _is_the_files(error: BaseException) -> bool:
 
 class Plugin(BasePlugin):
     """dbt-duckdb's way to hand work to Python: `adapter.store_relation('landing', ...)`."""
+
+    def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, object]) -> None:
+        """Right before dbt connects: tells what its many tries would end in, as minutes later a traceback does."""
+        try:
+            duckdb.connect(creds.path, config=config).close()
+        except duckdb.Error as error:
+            reason = str(error).splitlines()[0].rstrip(".!")
+            if "lock" not in reason:
+                raise DbtRuntimeError(
+                    f"The warehouse {creds.path} cannot be opened: {reason}. WAREHOUSE_PATH must be a DuckDB file that "
+                    "may be written, or none yet, in a folder that is there, on a disk with space."
+                ) from error
+            log.warning(f"Another process holds the warehouse {creds.path}; waiting some minutes for it. {reason}.")
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         self.connection = conn

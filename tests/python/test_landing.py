@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import os
+import tracemalloc
 from datetime import date
 from pathlib import Path
 
@@ -142,3 +143,35 @@ def test_names_with_wildcards_are_read_as_they_are():
     assert landing._pattern("a*b?[1].csv") == "a[*]b[?][[]1].csv"
     assert landing.literal("it's") == "'it''s'"
     assert landing.identifier('a"b') == '"a""b"'
+
+
+@pytest.mark.parametrize(
+    ("head", "tail"),
+    [
+        (b"key,name\n", b"1,\0\n"),
+        (b"key,name\n", b"1,\xff\n"),
+        (b'key,name\n"1,a\n', b""),
+        (b"key,name\n", b"1,a,\n"),
+        (b"key,name\n1,", b',"\n'),
+    ],
+    ids=["NUL", "not UTF-8", "unclosed quote", "uneven", "unclosed quote at the end"],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_diagnosis_holds_no_file_in_memory(head, tail, zipped):
+    data = head + (b"1," + b"x" * 1000 + b"\n") * 32_000 + tail
+    data = gzip.compress(data, 1) if zipped else data
+    tracemalloc.start()
+    try:
+        assert inspected(data, zipped).problem
+        # A stream over bytes shares them.
+        assert tracemalloc.get_traced_memory()[1] < len(head) + 16_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_record_beyond_the_limit_has_a_number():
+    long = b"key,name\n1,a\n2," + b"x" * landing.RECORD_LIMIT
+    for data in (long + b"\n", b'key,name\n1,a\n2,"' + b"x\n" * landing.RECORD_LIMIT + b'"\n'):
+        problem, record = landing._uneven_record(lambda data=data: io.BytesIO(data), False)
+        assert problem.startswith("the record is longer than 2,000,000 bytes")
+        assert record == 3

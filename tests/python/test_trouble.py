@@ -4,6 +4,10 @@ The run ends red, says in plain words what is wrong and what to do, takes nothin
 """
 
 import gc
+import hashlib
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -13,7 +17,7 @@ import pytest
 from lake import BUCKET, Lake, Proxy, cut, hang, is_object, of_duckdb, proxy, send
 from reference import Reference
 from test_hostile import content, good, path_of
-from warehouse import Project, Warehouse, compare
+from warehouse import DATABASE, Built, Project, Warehouse, compare
 
 from orchestration import landing
 from orchestration.local.storage import storage
@@ -176,3 +180,102 @@ def test_s3_that_is_not_there(lake) -> None:
     assert time.monotonic() - begun < 15
     assert "Could not connect" in message
     assert AGAIN in message
+
+
+def damaged(path: Path) -> None:
+    path.write_text("this is not a warehouse, but a text that stands in its place\n" * 100)
+
+
+def without_folder(path: Path) -> None:
+    path.parent.rmdir()
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (damaged, "not a valid DuckDB"),
+        (without_folder, "No such file or directory"),
+        (a_folder, "directory"),
+    ],
+)
+def test_a_warehouse_that_cannot_be_opened(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None], says: str
+) -> None:
+    """At once, and not after the minutes that a warehouse in use is waited for."""
+    monkeypatch.setattr(Warehouse, "root", warehouse.folder.parent / "landing")
+    (warehouse.folder / "landing").rename(warehouse.root)
+    make(warehouse.folder / DATABASE)
+    begun = time.monotonic()
+    [message] = warehouse.build().broken.values()
+    assert time.monotonic() - begun < 15
+    assert str(warehouse.folder / DATABASE) in message
+    assert says in message
+    assert "WAREHOUSE_PATH must be a DuckDB file that may be written" in message
+    assert "Traceback" not in message
+
+
+def test_a_warehouse_in_use_is_waited_for(warehouse: Warehouse) -> None:
+    """The file and the process that holds it are named."""
+    warehouse.land({PATH: content(*good(DAY))})
+    assert warehouse.project.manifest
+    hold = "import duckdb, sys, time; held = duckdb.connect(sys.argv[1]); print(flush=True); time.sleep(2)"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(warehouse.folder / DATABASE)], stdout=subprocess.PIPE
+    ) as other:
+        other.stdout.readline()
+        built = warehouse.build()
+    expected = Reference()
+    expected.load(warehouse.landed)
+    compare(expected, warehouse, built)
+    [warning] = [warning for warning in built.warnings if "Another process holds the warehouse" in warning]
+    assert str(warehouse.folder / DATABASE) in warning
+    assert f"PID {other.pid}" in warning
+
+
+@pytest.mark.parametrize("room", [50_000, 800_000, 2_500_000])
+def test_a_full_disk_leaves_production_as_it_was(warehouse: Warehouse, room: int) -> None:
+    """A limit on the size of files stands in for a disk that is full."""
+    expected = Reference()
+    warehouse.land({PATH: content(*good(DAY, 100))})
+    mended(warehouse, expected)
+    before = warehouse.tables()
+    many = [one | {"customer_id": hashlib.sha256(one["sale_id"].encode()).hexdigest()} for one in good(DAY, 20_000)]
+    warehouse.land({PATH: content(*many)})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = (warehouse.folder / DATABASE).stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, limits[1]))
+    try:
+        built = warehouse.build()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    gc.collect()
+    assert built.broken
+    assert any("File too large" in message for message in built.broken.values()), built.broken
+    assert warehouse.tables()["prod.daily_sales"] == before["prod.daily_sales"]
+    mended(warehouse, Reference())
+
+
+def many_files(warehouse: Warehouse, number: int) -> Built:
+    files = {path_of(DAY, f"{place:06}.csv"): content(*good(DAY, 1, f"{place}")) for place in range(number)}
+    warehouse.land(files)
+    built = warehouse.build()
+    expected = Reference()
+    expected.load(files)
+    compare(expected, warehouse, built)
+    return built
+
+
+def test_many_tiny_files_in_one_load(warehouse: Warehouse) -> None:
+    built = many_files(warehouse, 450)
+    assert sum("[450/450]" in message for message in built.messages) == 1
+
+
+@pytest.mark.long
+def test_a_hundred_thousand_tiny_files_in_one_load(warehouse: Warehouse) -> None:
+    begun = time.monotonic()
+    many_files(warehouse, 100_000)
+    assert time.monotonic() - begun < 1800
