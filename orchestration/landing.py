@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -234,9 +234,16 @@ class S3Zone:
 Zone = FolderZone | S3Zone
 
 
-def literal(text: str) -> str:
-    """A SQL string literal of any text."""
-    return "'" + text.replace("'", "''") + "'"
+def literal(value: str | int | bool | date | None) -> str:
+    """A SQL literal of any value.
+
+    Literals, for DuckDB's client imports pandas as soon as a statement has a parameter: half a second.
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, int):
+        return str(value).lower()
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 def identifier(name: str) -> str:
@@ -431,6 +438,10 @@ class Loader:
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, zone: Zone, tables: Tables):
         self.cursor, self.zone, self.tables = cursor, zone, tables
+        self.refused = self._known(tables.refused)
+        last = f"select coalesce(max(landing_id), 0) from {tables.landed}"
+        (last_id,) = cursor.execute(last).fetchone()
+        self.ids = count(last_id + 1)
 
     def load(self, feed: str, run_date: date | None) -> None:
         """Loads what is new or restated, of one day or of all days."""
@@ -450,20 +461,19 @@ class Loader:
 
     def _forget_vanished(self, feed: str, run_date: date | None, listed: set[str]) -> None:
         prefix = f"raw/{feed}/{run_date}/" if run_date else f"raw/{feed}/"
-        query = f"select source_file from {self.tables.refused} where starts_with(source_file, ?)"
-        for (path,) in self.cursor.execute(query, [prefix]).fetchall():
-            if path not in listed:
-                self.cursor.execute(f"delete from {self.tables.refused} where source_file = ?", [path])
+        for path in self.refused:
+            if path.startswith(prefix) and path not in listed:
+                self.cursor.execute(f"delete from {self.tables.refused} where source_file = {literal(path)}")
 
     def _new_or_restated(self, files: list[LandedFile]) -> list[tuple[LandedFile, Inspection]]:
         newest = self._known(
             f"{self.tables.landed} qualify landing_id = max(landing_id) over (partition by source_file)"
         )
-        refused = self._known(self.tables.refused)
         news = []
         for file in files:
             # While a refusal stands, the file was restated badly: the landed content is no longer its newest.
-            table, known = (self.tables.refused, refused) if file.path in refused else (self.tables.landed, newest)
+            is_refused = file.path in self.refused
+            table, known = (self.tables.refused, self.refused) if is_refused else (self.tables.landed, newest)
             known_hash, fingerprint = known.get(file.path, (None, None))
             if fingerprint == file.fingerprint:
                 continue
@@ -477,8 +487,8 @@ class Loader:
                 seen = Inspection(problem=f"it cannot be read: {error.strerror or error}")
             if seen.content_hash and seen.content_hash == known_hash:
                 self.cursor.execute(
-                    f"update {table} set fingerprint = ? where source_file = ? and content_hash = ?",
-                    [file.fingerprint, file.path, known_hash],
+                    f"update {table} set fingerprint = {literal(file.fingerprint)} "
+                    f"where source_file = {literal(file.path)} and content_hash = {literal(known_hash)}"
                 )
             else:
                 news.append((file, seen))
@@ -495,7 +505,11 @@ class Loader:
         """Takes some files in one transaction; if one of them turns out to be malformed, each in its own."""
         self.cursor.execute("begin")
         try:
-            lines = [self._record(file, seen) for file, seen in files]
+            facts: dict[str, list[dict[str, object]]] = {}
+            lines = [self._record(file, seen, facts) for file, seen in files]
+            for table, rows in facts.items():
+                values = ", ".join("(" + ", ".join(map(literal, row.values())) + ")" for row in rows)
+                self.cursor.execute(f"insert into {table} ({', '.join(rows[0])}) values {values}")
             self.cursor.execute("commit")
         except BaseException as error:
             with suppress(duckdb.TransactionException):  # a commit that failed has rolled back
@@ -519,21 +533,27 @@ class Loader:
         for number, (level, line) in enumerate(lines, start=done + 1):
             getattr(log, level)(f"[{number}/{total}] {line}")
 
-    def _record(self, file: LandedFile, seen: Inspection) -> tuple[str, str]:
+    def _record(self, file: LandedFile, seen: Inspection, facts: dict[str, list[dict[str, object]]]) -> tuple[str, str]:
+        """Takes or refuses a file; adds to `facts` what its register is to hold of it, and returns what to say."""
         seen.problem = seen.problem or _name_problem(file.url)
         if seen.problem is None:
             received, landing_id = self._insert(file, seen)
             if not self.zone.unchanged(file):
                 seen = CHANGED
-                self.cursor.execute(f"delete from {self.tables.raw} where landing_id = ?", [landing_id])
-        self.cursor.execute(f"delete from {self.tables.refused} where source_file = ?", [file.path])
+                self.cursor.execute(f"delete from {self.tables.raw} where landing_id = {landing_id}")
+        if file.path in self.refused:
+            self.cursor.execute(f"delete from {self.tables.refused} where source_file = {literal(file.path)}")
+        known = {"source_file": file.path, "content_hash": seen.content_hash, "file_date": file.file_date}
+        known["fingerprint"] = file.fingerprint if seen.content_hash else ""
         if seen.problem:
-            self._register(self.tables.refused, file, seen, source_record=seen.record, reason=seen.problem)
+            known |= {"source_record": seen.record, "reason": seen.problem}
+            facts.setdefault(self.tables.refused, []).append(known)
             where = f", record {seen.record}" if seen.record else ""
             return "warning", f"REFUSED {file.path}{where}: {seen.problem}"
         extra = [name for name in seen.columns if name not in self.tables.columns]
-        facts = {"landing_id": landing_id, "received": received, "extra_columns": ", ".join(extra) or None}
-        self._register(self.tables.landed, file, seen, is_typed=False, **facts)
+        known |= {"landing_id": landing_id, "is_typed": False, "received": received}
+        known["extra_columns"] = ", ".join(extra) or None
+        facts.setdefault(self.tables.landed, []).append(known)
         if extra:
             return "warning", f"{file.path}: {received} records; ignored the extra column(s) {_names(extra)}"
         return "info", f"{file.path}: {received} records"
@@ -547,16 +567,9 @@ class Loader:
             return problem, record
         return "not well-formed CSV: a quote inside a field, or line ends of two kinds", None
 
-    def _register(self, table: str, file: LandedFile, seen: Inspection, **facts: object) -> None:
-        facts |= {"source_file": file.path, "content_hash": seen.content_hash}
-        facts |= {"file_date": file.file_date, "fingerprint": file.fingerprint if seen.content_hash else ""}
-        places = ", ".join("?" for _ in facts)
-        self.cursor.execute(f"insert into {table} ({', '.join(facts)}) values ({places})", list(facts.values()))
-
     def _insert(self, file: LandedFile, seen: Inspection) -> tuple[int, int]:
         """Appends the records of a file; returns their number and the id under which they landed."""
-        last = f"select coalesce(max(landing_id), 0) from {self.tables.landed}"
-        landing_id = self.cursor.execute(last).fetchone()[0] + 1
+        landing_id = next(self.ids)
         # Columns are declared in the file's own order; those that the contract lacks get names of ours.
         names = [name if name in self.tables.columns else f"extra {place}" for place, name in enumerate(seen.columns)]
         declared = ", ".join(f"{literal(name)}: 'varchar'" for name in names)
@@ -564,9 +577,9 @@ class Loader:
         received = self.cursor.execute(
             f"insert into {self.tables.raw} "
             f"({wanted}, source_file, content_hash, source_record, file_date, landing_id) "
-            f"select {wanted}, $1, $2, row_number() over () + 1, $3::date, $4::bigint "
-            f"from read_csv({literal(_pattern(file.url))}, {CSV_OPTIONS}, columns = {{{declared}}})",
-            [file.path, seen.content_hash, file.file_date, landing_id],
+            f"select {wanted}, {literal(file.path)}, {literal(seen.content_hash)}, row_number() over () + 1, "
+            f"date {literal(file.file_date)}, {landing_id} "
+            f"from read_csv({literal(_pattern(file.url))}, {CSV_OPTIONS}, columns = {{{declared}}})"
         ).fetchone()[0]
         return received, landing_id
 

@@ -18,6 +18,7 @@ from warehouse import Project, Warehouse, compare
 from orchestration.local.storage import storage
 
 pytestmark = pytest.mark.xdist_group("hostile")
+LONG = pytest.mark.long
 
 DAY = date(2024, 1, 1)
 HOSTILE = (
@@ -167,7 +168,10 @@ def test_long_values_arrive_whole(warehouse: Warehouse, expected: Reference) -> 
     assert not load(warehouse, expected, {path_of(day, "later.csv"): content(*changed)}, day).red
 
 
-@pytest.mark.parametrize(("size", "zipped"), [(2_000_001, False), (2_000_001, True), (40_000_000, False)])
+@pytest.mark.parametrize(
+    ("size", "zipped"),
+    [(2_000_001, True), pytest.param(2_000_001, False, marks=LONG), pytest.param(40_000_000, False, marks=LONG)],
+)
 def test_a_record_beyond_the_limit_is_refused(
     warehouse: Warehouse, expected: Reference, size: int, zipped: bool
 ) -> None:

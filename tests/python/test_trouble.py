@@ -236,7 +236,7 @@ def test_a_warehouse_in_use_is_waited_for(warehouse: Warehouse) -> None:
     assert f"PID {other.pid}" in warning
 
 
-@pytest.mark.parametrize("room", [50_000, 800_000, 2_500_000])
+@pytest.mark.parametrize("room", [*(pytest.param(n, marks=pytest.mark.long) for n in (50_000, 2_500_000)), 800_000])
 def test_a_full_disk_leaves_production_as_it_was(warehouse: Warehouse, room: int) -> None:
     """A limit on the size of files stands in for a disk that is full."""
     expected = Reference()
