@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -18,6 +19,7 @@ from bench.measure import Cost, run
 if TYPE_CHECKING:
     from bench.__main__ import Bench
 
+PROJECT = Path(__file__).resolve().parents[1]
 DAG_ID = "daily_sales_etl_v2"
 SIZE = 1_000
 # Imports are Airflow's and dbt's; what is ours is what a second parse of the file takes.
@@ -27,9 +29,9 @@ from airflow.dag_processing.dagbag import DagBag
 from orchestration.local.services import DAGS
 for _ in range(3):
     begun = time.process_time()
-    bag = DagBag(DAGS, include_examples=False)
+    bag = DagBag(DAGS)
     took = time.process_time() - begun
-assert not bag.import_errors, bag.import_errors
+assert bag.dags and not bag.import_errors, bag.import_errors
 print("took", took)
 """
 
@@ -114,6 +116,7 @@ def _cpu_of_children() -> float:
 
 def _parse(folder) -> float:
     env = {"AIRFLOW_HOME": str(folder / "home"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    env |= {"AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "orchestration" / "plugins"), "PYTHONPATH": str(PROJECT)}
     run([sys.executable, "-m", "airflow", "db", "migrate"], env, folder)
     import os
 
