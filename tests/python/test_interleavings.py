@@ -193,7 +193,9 @@ def test_a_run_beside_the_merge_and_the_totals_of_another(runs: Runs) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("names", [("extract", "transform", "merge", "totals"), ("extract", "transform", "metrics")])
+@pytest.mark.parametrize(
+    "names", [("extract", "transform", "merge", "totals"), ("extract", "transform", "metrics")], ids="-".join
+)
 def test_three_runs_in_every_order(runs: Runs, names: tuple[str, ...]) -> None:
     count = len(names)
     assert runs.walk([], set(tasks(*names))) == math.factorial(3 * count) // math.factorial(count) ** 3
