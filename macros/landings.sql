@@ -45,7 +45,8 @@ qualify landing_id = max(landing_id) over (partition by source_file)
 {% endmacro %}
 
 
-{#- The landings that production is made of now, by its ledger. -#}
+{#- The landings that production is made of now, by its ledger. A file may have come back to its content in force: until
+    the new landing is typed, it is the old one whose rows are there. -#}
 {% macro landings_in_force(ledger) %}
 select max(landed.landing_id) as landing_id
 from {{ source('landing', 'landed_files') }} as landed
@@ -53,6 +54,7 @@ inner join {{ ledger }} as ledger
     on landed.source_file = ledger.source_file
     and landed.content_hash = ledger.content_hash
     and {{ lets_through('ledger.verdict') }}
+where landed.is_typed
 group by landed.source_file
 {% endmacro %}
 

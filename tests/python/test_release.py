@@ -91,9 +91,10 @@ def test_a_release_is_of_one_content(story: Story) -> None:
     assert story.verdicts() == [(PATH, "passed")]
     story.load({PATH: RATE})
     assert story.verdicts() == [(PATH, "released")]
-    # The same content elsewhere is another file.
+    # Its rows are overtaken and come back as those of any file. The same content elsewhere is another file.
+    story.load({OTHER: file(DAY, row(f"bad-{DAY}-0", DAY, updated_at=f"{DAY}T12:00:00Z"), prefix="other")})
     story.load({OTHER: RATE})
-    assert story.verdicts() == [(OTHER, "held"), (PATH, "released")]
+    assert story.verdicts() == [(OTHER, "held"), (OTHER, "passed"), (PATH, "released")]
     story.load({PATH: REFUSED})
     story.load({}, "--full-refresh")
 
