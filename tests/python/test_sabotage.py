@@ -93,7 +93,7 @@ SABOTAGES = {
     ),
     "held files merged": Sabotage(
         "a file is held",
-        {"macros/landings.sql": {"from {{ verdicts }}\nwhere verdict = 'passed'": "from {{ verdicts }}\nwhere true"}},
+        {"macros/landings.sql": {"where {{ lets_through('verdict') }}": "where true"}},
     ),
 }
 
