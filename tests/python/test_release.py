@@ -151,11 +151,12 @@ def test_the_command_takes_any_name_and_says_what_comes_next(story: Story) -> No
     story.load({HOSTILE: RATE})
     reason = 'It\'s "agreed" by $HOME; drop table {{ x }} \\ 🎉'
     no_reason = typed(story.warehouse, FILE=HOSTILE, REASON="  ")
-    assert (no_reason.returncode, no_reason.stdout) == (2, "")
+    assert no_reason.returncode == 2
     assert no_reason.stderr.startswith('Why? Write REASON="...": it is kept with the release.\n')
     done = typed(story.warehouse, FILE=HOSTILE, REASON=reason, BY="Zoë")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == (
+    # What `make setup` may have to do first is said before.
+    assert done.stdout.endswith(
         f"Released {HOSTILE}, which had failed reject_rate; recorded in staging.released_files. "
         f"Next: `dbt build` loads it; in Airflow, clear the run of {DAY}, all of its tasks.\n"
     )

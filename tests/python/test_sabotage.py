@@ -100,11 +100,7 @@ SABOTAGES = {
     ),
     "held files merged": Sabotage(
         "a file is held",
-        {
-            "macros/landings.sql": {
-                "from {{ verdicts }}\nwhere {{ lets_through('verdict') }}": "from {{ verdicts }}\nwhere true"
-            }
-        },
+        {"macros/landings.sql": {"where {{ lets_through('verdict') }}": "where true"}},
     ),
 }
 

@@ -63,9 +63,9 @@ select
     source_file,
     source_record
 from candidates
-{% if plan.several -%}
+{% if plan.several %}
 qualify row_number() over (
     partition by sale_id
     order by {{ newest_first(contract_names('typed_sales')) }}
 ) = 1
-{%- endif %}
+{% endif %}
