@@ -6,7 +6,8 @@
     pre_hook=['{{ stop_if_rows_are_missing() if execute }}', '{{ create_touched_days() }}'],
     post_hook=[
         '{{ recount_ledger() if execute and not is_incremental() }}',
-        '{{ mark_all_days() if execute and not (is_incremental() or is_audit()) }}'
+        '{{ mark_all_days() if execute and not (is_incremental() or is_audit()) }}',
+        '{{ drop_temporary_tables() if execute }}'
     ]
 ) }}
 
@@ -64,8 +65,9 @@ select
     source_record
 from candidates
 {% if plan.several %}
-qualify row_number() over (
-    partition by sale_id
-    order by {{ newest_first(contract_names('typed_sales')) }}
-) = 1
+qualify
+    row_number() over (
+        partition by sale_id
+        order by {{ newest_first(contract_names('typed_sales')) }}
+    ) = 1
 {% endif %}
