@@ -88,7 +88,7 @@ test-fast: setup ## What needs neither dbt nor a server
 	$(BIN)/pytest -m fast
 
 .PHONY: test-long
-test-long: setup ## A thousand histories, all real days
+test-long: setup ## A thousand histories, all real days, a kill at every statement
 	$(BIN)/pytest -m long
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml
