@@ -88,8 +88,8 @@ test-fast: setup ## What needs neither dbt nor a server
 	$(BIN)/pytest -m fast
 
 .PHONY: test-long
-test-long: setup ## A thousand histories, all real days, a kill at every statement
-	$(BIN)/pytest -m long
+test-long: setup ## A thousand histories, all real days, kills at every statement, three runs in every order
+	$(BIN)/pytest -m long --numprocesses 2 --dist loadgroup
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml
 .PHONY: bench

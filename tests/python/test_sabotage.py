@@ -65,7 +65,7 @@ SABOTAGES = {
         "a correction moves a sale to another day",
         {
             MERGE: {
-                "    where {{ within(key, ends) }}\n),": (
+                "    where {{ within(key, ranges) }}\n),": (
                     "    where sold_at >= (select min(sold_at) from {{ winners }})\n),"
                 )
             }
