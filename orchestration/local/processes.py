@@ -59,7 +59,7 @@ class Supervised:
     def check(self) -> None:
         """Raise if the command has ended."""
         if not self.running:
-            raise LocalError(f"{self.name} has ended unexpectedly; the reason is at the end of {self.log}.")
+            raise LocalError(f"{self.name} has ended unexpectedly. Its log, {self.log}, ends with:\n{tail(self.log)}")
 
     def begin_stop(self) -> None:
         """Ask the command to end, without waiting."""

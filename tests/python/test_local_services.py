@@ -15,6 +15,7 @@ import psutil
 import psycopg2
 import pytest
 
+from orchestration.local import services
 from orchestration.local.errors import LocalError
 from orchestration.local.postgres import postgres
 from orchestration.local.processes import Supervised
@@ -31,6 +32,7 @@ OWNER = """
 import json, sys, time
 from pathlib import Path
 from orchestration.local.postgres import postgres
+from orchestration.local import services
 from orchestration.local.processes import Supervised
 from orchestration.local.sinks import chat_sink, mail_sink
 from orchestration.local.terminal import command
@@ -155,9 +157,19 @@ def test_an_ended_command_is_reported(tmp_path):
     """A command that ends by itself is noticed, with where to read why."""
     process = Supervised("The thing", [sys.executable, "-c", "print('why')"], log=tmp_path / "thing.log")
     assert process.wait() == 0
-    with pytest.raises(LocalError, match=r"The thing has ended.*thing\.log"):
+    with pytest.raises(LocalError, match=r"The thing has ended.*thing\.log, ends with:\nwhy"):
         process.check()
     assert (tmp_path / "thing.log").read_text() == "why\n"
+
+
+@pytest.mark.long
+def test_a_port_that_is_taken_meanwhile_is_told(tmp_path, monkeypatch):
+    """Between its choice and its use somebody else has taken Airflow's port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr(services, "free_port", lambda: taken.getsockname()[1])
+        started = services.local_services(tmp_path / "state", warehouse=tmp_path / "warehouse.duckdb")
+        with pytest.raises(LocalError, match=r"(?s)api-server has ended unexpectedly.*address already in use"), started:
+            pass
 
 
 def test_the_state_has_one_user(tmp_path):
