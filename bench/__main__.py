@@ -190,8 +190,8 @@ def compare(ours: Path, theirs: Path) -> None:
 
 def sizes(bench: Bench, main: Batch) -> None:
     """Batches of several sizes into an empty and into a large warehouse."""
-    for history in (0, main.history):
-        for size in (1_000, MILLION, 5 * MILLION):
+    for size in (MILLION, 1_000, 5 * MILLION):
+        for history in (main.history, 0):
             batch = Batch(size, history)
             bench.say(f"{size:,} sales into {history:,}")
             baseline, build, rerun = bench.pair(batch)
@@ -201,7 +201,7 @@ def sizes(bench: Bench, main: Batch) -> None:
                 bench.results += document.main_lines(baseline, build, rerun, start)
 
 
-def flatness(bench: Bench) -> None:
+def flatness(bench: Bench, _: Batch) -> None:
     """The same batch onto 1, 10 and 100 times the history."""
     size = 100_000
     for keys in ("growing", "random"):
@@ -238,13 +238,10 @@ def main() -> int:
     with Progress(console=console, transient=True) as progress:
         bench = Bench(options.folder.resolve(), progress, options.repeats)
         batch = Batch(MILLION, 10 * MILLION)
-        sizes(bench, batch)
-        flatness(bench)
-        storage(bench, batch)
-        bench.say("A whole run by Airflow of 1,000 sales")
-        bench.results += airflow.lines(bench)
+        for measure in (sizes, flatness, storage, airflow.overhead):
+            measure(bench, batch)
+            document.write(PROJECT / "docs" / "benchmark.md", bench.results)
     document.show(console, bench.results)
-    document.write(PROJECT / "docs" / "benchmark.md", bench.results)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -36,15 +37,16 @@ print("took", took)
 """
 
 
-def lines(bench: Bench) -> list[Line]:
+def overhead(bench: Bench, _: object) -> None:
     """Airflow over bare dbt, and the parse of the DAG file."""
+    bench.say(f"Runs by Airflow of {SIZE:,} sales")
     folder = bench.folder / "airflow"
     shutil.rmtree(folder, ignore_errors=True)
     days = range(bench.repeats + 1)
     files = [write_file(folder / "landing", day, day * SIZE, SIZE, "growing") for day in days]
     over, tasks = _over_dbt(bench, folder, files)
     parse = _parse(folder)
-    return [
+    bench.results += [
         Line(
             "Airflow",
             f"CPU seconds of a run of {SIZE:,} sales in {tasks} tasks, over bare dbt",
@@ -118,8 +120,6 @@ def _parse(folder) -> float:
     env = {"AIRFLOW_HOME": str(folder / "home"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
     env |= {"AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "orchestration" / "plugins"), "PYTHONPATH": str(PROJECT)}
     run([sys.executable, "-m", "airflow", "db", "migrate"], env, folder)
-    import os
-
     output = subprocess.run(
         [sys.executable, "-c", PARSE], env={**os.environ, **env}, cwd=folder, capture_output=True, text=True, check=True
     ).stdout

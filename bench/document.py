@@ -111,7 +111,7 @@ def show(console: Console, lines: Sequence[Line]) -> None:
 
 
 def write(page: Path, lines: Sequence[Line]) -> None:
-    """Writes the page; what stands behind its line of three dots is a person's and stays."""
+    """Writes the page; what stands in it behind the mark is a person's and stays."""
     mark = "\n<!-- written by hand from here on -->\n"
     kept = page.read_text().partition(mark)[2] if page.exists() else ""
     rows = ["| what | result | goal | |", "|---|---|---|---|"]
