@@ -1,11 +1,16 @@
 """Real runs of the DAG: a real scheduler, S3, chat and mail. One Airflow for all; each test has a day of its own."""
 
 import time
+from collections import Counter
 from datetime import UTC, datetime
 
 import duckdb
+import psutil
 import pytest
 from airflow_fixtures import airflow_in
+from reference import TABLES, Reference
+from test_files import row
+from warehouse import compare_tables
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("dag_runs")
@@ -21,9 +26,14 @@ def sales(day, count, prefix="s"):
 
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory):
-    """Airflow with its schedules on, and patience for one poke only."""
+    """Airflow with its schedules on, and patience for one poke and for two missed heartbeats only."""
     folder = tmp_path_factory.mktemp("airflow")
-    with airflow_in(folder, schedules=True, settings={"DAILY_SALES_WAIT_SECONDS": "10"}) as session:
+    settings = {
+        "DAILY_SALES_WAIT_SECONDS": "10",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    }
+    with airflow_in(folder, schedules=True, settings=settings) as session:
         yield session
 
 
@@ -148,6 +158,104 @@ def test_a_file_that_does_not_come_is_told(airflow, told):
     for (text,) in (chat, mail):
         assert "Problem: raw/sales/2024-01-07/sales_export.csv has not come." in text
         assert "What to do: The day" in text
+
+
+def test_a_worker_that_is_lost_in_the_load_is_made_good_by_the_retry(airflow, told):
+    kill(airflow, told, "2024-01-10", ["load_to_prod.daily_sales_model_build"], worker=True)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("committed", [False, True], ids=["at work", "committed"])
+@pytest.mark.parametrize("worker", [False, True], ids=["task", "worker"])
+def test_a_day_of_which_every_group_is_killed_ends_well(airflow, told, worker, committed):
+    tasks = [
+        "extract_to_staging.raw_sales_run",
+        "transform_sales.typed_sales_run",
+        "load_to_prod.daily_sales_model_build",
+        "update_metrics.load_metrics_model_build",
+    ]
+    # The checks write nothing.
+    tasks += [] if committed else ["quality_checks"]
+    kill(airflow, told, f"2024-02-0{1 + worker + 2 * committed}", tasks, worker, committed)
+
+
+def kill(airflow, told, day, tasks, worker, committed=False):
+    """Runs a day, restates a file of it, and runs it again, the first try of some tasks killed: it ends as if not."""
+    client, dag, expected = airflow.airflow, airflow.dag_id, Reference()
+    corrected, rejected = row(f"s-{day}-3", day, updated_at=f"{day}T12:00:00Z"), row("x", day, quantity="0")
+    states = [
+        {"late_stores.csv": sales(day, 20, "late"), "sales_export.csv": sales(day, 30)},
+        {
+            "late_stores.csv": sales(day, 20, "late") + f"{corrected}\n{rejected}\n".encode(),
+            "sales_export.csv": sales(day, 29),
+        },
+    ]
+    for files in states:
+        for name, content in files.items():
+            airflow.land(day, content, name=name)
+        expected.load({f"raw/sales/{day}/{name}": content for name, content in files.items()})
+        if files is states[0]:
+            first = airflow.run(day)
+            assert first.state == "success"
+    tries, run_id = {task.task: task.tries for task in first.tasks}, client.start(dag, day)
+    found = client.call("GET", f"dags/{dag}/dagRuns/{run_id}/taskInstances", params={"limit": 100})["task_instances"]
+    hunt(airflow.warehouse, {one["id"]: one["task_id"] for one in found if one["task_id"] in tasks}, worker, committed)
+    run = client.wait(dag, run_id)
+    assert run.state == "success", run
+    again = {task.task: task.tries - tries[task.task] for task in run.tasks}
+    assert again == {task: 2 if task in tasks else 1 for task in again}
+
+    of_day = {name: "day" if name == "prod.sales_by_day" else "file_date" for name in TABLES}
+    of_day["prod.daily_sales"] = "sold_at::date"
+    rows = {
+        name: Counter(airflow.query(f"select {', '.join(columns)} from {name} where {of_day[name]} = '{day}'"))
+        for name, columns in TABLES.items()
+    }
+    compare_tables(expected.tables(), rows)
+    chat, mail = told()
+    assert [text.split(", rows")[0] for text in chat] == [
+        f"✅ DAG daily_sales_etl_v2 completed for {day}\nLoaded 2 files"
+    ] * 2
+    assert mail == []
+
+
+def hunt(warehouse, tries, worker, committed):
+    """Kills each of some tries, by their ids, when it has opened the warehouse; or when it has committed something."""
+    deadline = time.monotonic() + 240
+    log = warehouse.with_name(f"{warehouse.name}.wal")
+    while tries:
+        assert time.monotonic() < deadline, f"these did not come to be killed: {tries}"
+        processes = {"".join(one.info["cmdline"] or []).strip(): one for one in psutil.process_iter(["cmdline"])}
+        for ti in list(tries):
+            task = processes.get(f"airflow worker -- {ti}")
+            if not (task and holds(task, warehouse)):
+                continue
+            parent, before = task.parent(), size(log)
+            assert "LocalExecutor" in " ".join(parent.cmdline()), f"the parent of a task is no worker: {parent}"
+            while committed and size(log) in (0, before):
+                time.sleep(0.001)
+                assert task.is_running(), f"it ended before it was killed: {tries[ti]}"
+            # The worker first, or it would tell how its task has ended.
+            for process in [parent, task] if worker else [task]:
+                process.kill()
+            del tries[ti]
+        time.sleep(0.02)
+
+
+def size(file):
+    """A file's size; 0 if there is none."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def holds(process, warehouse):
+    """Whether a process has the warehouse open."""
+    try:
+        return str(warehouse) in {file.path for file in process.open_files()}
+    except psutil.NoSuchProcess:
+        return False
 
 
 def write(airflow, statement):
