@@ -42,11 +42,24 @@ COMPARED = {
 
 @dataclass(frozen=True)
 class Batch:
-    """A file of `size` sales that comes after a history of `history` sales."""
+    """A file of `size` sales that comes after a history of `history` sales in days of `day` sales."""
 
     size: int
     history: int
     keys: str = "growing"
+    day: int = MILLION
+
+    @property
+    def name(self) -> str:
+        """What tells its history from others."""
+        return f"{self.keys}-{self.history}-of-{self.day}"
+
+    @property
+    def days(self) -> list[tuple[int, int]]:
+        """The files of the history, as (first number, size)."""
+        return [
+            (start, min(self.day, self.history)) for start in range(0, self.history, min(self.day, self.history) or 1)
+        ]
 
 
 @dataclass
@@ -80,9 +93,8 @@ class Bench:
 
     def landing(self, batch: Batch) -> tuple[Path, str]:
         """The landing root that holds the batch's file alone, and the file's path below it."""
-        days = days_of(batch.history)
-        root = self.folder / "batches" / f"{batch.keys}-{batch.size}-after-{batch.history}"
-        return root, write_file(root, len(days), batch.history, batch.size, batch.keys)
+        root = self.folder / "batches" / f"{batch.size}-after-{batch.name}"
+        return root, write_file(root, len(batch.days), batch.history, batch.size, batch.keys)
 
     def dbt(self, root: Path | str, warehouse: Path, env: dict[str, str] | None = None) -> Cost:
         """One `dbt build` of what is new below a landing root."""
@@ -94,17 +106,16 @@ class Bench:
         """The same load by pure DuckDB."""
         return run([sys.executable, "-m", "bench.baseline", str(warehouse), str(root), file], {}, PROJECT)
 
-    def history(self, side: str, size: int, keys: str) -> Path:
-        """A warehouse that holds a history, made once for each bench folder."""
-        kept = self.histories / f"{side}-{keys}-{size}" / "warehouse.duckdb"
-        if size and not kept.exists():
-            self.say(f"Making a history of {size:,} sales with {keys} keys ({side})")
+    def history(self, side: str, batch: Batch) -> Path:
+        """A warehouse that holds a batch's history, made once."""
+        kept = self.histories / f"{side}-{batch.name}" / "warehouse.duckdb"
+        if batch.history and not kept.exists():
+            self.say(f"Making a history of {batch.history:,} sales with {batch.keys} keys ({side})")
             making = kept.parent / "making" / kept.name
             shutil.rmtree(making.parent, ignore_errors=True)
             making.parent.mkdir(parents=True)
-            root = self.folder / "histories" / "files" / f"{keys}-{size}"
-            days = days_of(size)
-            files = [write_file(root, day, start, length, keys) for day, (start, length) in enumerate(days)]
+            root = self.folder / "histories" / "files" / batch.name
+            files = [write_file(root, day, start, size, batch.keys) for day, (start, size) in enumerate(batch.days)]
             if side == "dbt":
                 self.dbt(root, making)
             else:
@@ -115,7 +126,7 @@ class Bench:
 
     def fresh(self, side: str, batch: Batch) -> Path:
         """A copy of the history to load onto; dbt knows a warehouse by its file's name."""
-        kept = self.history(side, batch.history, batch.keys)
+        kept = self.history(side, batch)
         copy = self.folder / side / kept.name
         shutil.rmtree(copy.parent, ignore_errors=True)
         copy.parent.mkdir()
@@ -164,12 +175,6 @@ def project_hash() -> str:
     return digest.hexdigest()[:12]
 
 
-def days_of(history: int) -> list[tuple[int, int]]:
-    """The files of a history, a day each, of a million sales or of what there is, as (first number, size)."""
-    size = min(history, MILLION) or 1
-    return [(start, size) for start in range(0, history, size)]
-
-
 def compare(ours: Path, theirs: Path) -> None:
     """Raises RuntimeError unless both warehouses hold the same rows."""
     with duckdb.connect() as connection:
@@ -209,7 +214,7 @@ def flatness(bench: Bench, _: Batch) -> None:
     size = 100_000
     for keys in ("growing", "random"):
         bench.say(f"{size:,} sales onto 1, 10 and 100 times as many, {keys} keys")
-        costs = bench.builds([Batch(size, times * size, keys) for times in (1, 10, 100)])
+        costs = bench.builds([Batch(size, times * size, keys, size) for times in (1, 10, 100)])
         bench.results.append(document.history_line(keys, size, costs))
 
 
@@ -236,15 +241,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.split("\n")[0])
     parser.add_argument("--folder", type=Path, default=PROJECT / ".local" / "bench", help="kept between benches")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each measurement, of which the best counts")
+    names = ["goals", "flatness", "storage", "airflow", "sizes"]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="what to measure anew")
     options = parser.parse_args()
     console = Console()
     with Progress(console=console, transient=True) as progress:
         bench = Bench(options.folder.resolve(), progress, options.repeats)
         batch = Batch(MILLION, 10 * MILLION)
-        for measure in (goals, flatness, storage, airflow.overhead, sizes):
-            measure(bench, batch)
-            document.write(PROJECT / "docs" / "benchmark.md", bench.results)
-    document.show(console, bench.results)
+        measures = {
+            "goals": goals,
+            "flatness": flatness,
+            "storage": storage,
+            "airflow": airflow.overhead,
+            "sizes": sizes,
+        }
+        for name, measure in measures.items():
+            if name in options.only:
+                bench.results = []
+                measure(bench, batch)
+                kept = document.keep(bench.folder / "results.json", name, bench.results)
+                lines = [line for name in measures for line in kept.get(name, [])]
+                document.write(PROJECT / "docs" / "benchmark.md", lines)
+    document.show(console, lines)
     return 0
 
 

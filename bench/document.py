@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -100,6 +101,14 @@ def storage_line(folder: Cost, s3: Cost) -> Line:
         "CPU, from S3 over from a folder",
         f"{s3.cpu / folder.cpu:.2f} ({s3.cpu:.1f} s / {folder.cpu:.1f} s)",
     )
+
+
+def keep(file: Path, name: str, lines: Sequence[Line]) -> dict[str, list[Line]]:
+    """Keeps what one measure has found beside what the others found last, and returns all of it."""
+    found = json.loads(file.read_text()) if file.exists() else {}
+    found[name] = [asdict(line) for line in lines]
+    file.write_text(json.dumps(found, indent=1))
+    return {name: [Line(**line) for line in kept] for name, kept in found.items()}
 
 
 def show(console: Console, lines: Sequence[Line]) -> None:
