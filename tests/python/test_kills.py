@@ -207,9 +207,14 @@ class Trials:
     def kill(self, point: int, recorded: list[str]) -> None:
         """Kills a build at a point, runs it again, and compares."""
         where = f"killed at point {point} of {len(recorded)}, before: {recorded[point]}"
-        status, told = self.build(kill_at=point)
-        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, f"not {where}"
-        assert told == recorded[: point + 1], f"other statements than recorded, {where}"
+        for _ in range(3):
+            status, told = self.build(kill_at=point)
+            assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, f"not {where}"
+            # Once in a thousand builds dbt begins two nodes, both of which may, the other way round.
+            if told == recorded[: point + 1]:
+                break
+        else:
+            raise AssertionError(f"other statements than recorded, {where}")
         if (left := self.left()) in self.tried:
             return
         built = self.warehouse.build(run_date=self.kind.run_date)
