@@ -57,9 +57,8 @@ class Batch:
     @property
     def days(self) -> list[tuple[int, int]]:
         """The files of the history, as (first number, size)."""
-        return [
-            (start, min(self.day, self.history)) for start in range(0, self.history, min(self.day, self.history) or 1)
-        ]
+        size = min(self.day, self.history)
+        return [(start, size) for start in range(0, self.history, size or 1)]
 
 
 @dataclass

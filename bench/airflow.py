@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from bench.data import path_of, write_file
+from bench.data import date_of, write_file
 from bench.document import Line
 from bench.measure import Cost, run
 
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from bench.__main__ import Bench
 
 PROJECT = Path(__file__).resolve().parents[1]
-DAG_ID = "daily_sales_etl_v2"
 SIZE = 1_000
+IDLE_SECONDS = 15
 # Imports are Airflow's and dbt's; what is ours is what a second parse of the file takes.
 PARSE = """
 import os, time
@@ -61,6 +60,7 @@ def overhead(bench: Bench, _: object) -> None:
 
 
 def _over_dbt(bench: Bench, folder, files: list[str]) -> tuple[tuple[float, str], int]:
+    from orchestration.local.run import DAG_ID
     from orchestration.local.services import local_services
 
     bare, whole = [], []
@@ -70,18 +70,16 @@ def _over_dbt(bench: Bench, folder, files: list[str]) -> tuple[tuple[float, str]
         services.airflow.unpause(DAG_ID)
         for day, file in enumerate(files):
             services.s3.land(file, folder / "landing" / file)
-            idle = _cpu_while(lambda: time.sleep(15)) / 15
+            before = _cpu_of_children()
+            time.sleep(IDLE_SECONDS)
+            idle = (_cpu_of_children() - before) / IDLE_SECONDS
             begun = time.monotonic()
-            date = re.search(r"\d{4}-\d{2}-\d{2}", path_of(day))[0]
-            ended = []
-
-            def go(date=date, ended=ended) -> None:
-                ended.append(services.airflow.wait(DAG_ID, services.airflow.start(DAG_ID, date)))
-
-            used = _cpu_while(go)
-            if ended[0].state != "success":
-                raise RuntimeError(f"the run of {date} ended as {ended[0].state}; see {folder / 'local' / 'airflow'}")
-            tasks = len(ended[0].tasks)
+            before, date = _cpu_of_children(), date_of(day).isoformat()
+            ended = services.airflow.wait(DAG_ID, services.airflow.start(DAG_ID, date))
+            used = _cpu_of_children() - before
+            if ended.state != "success":
+                raise RuntimeError(f"the run of {date} ended as {ended.state}; see {folder / 'local' / 'airflow'}")
+            tasks = len(ended.tasks)
             # The first run fills caches.
             if day:
                 whole.append(used - idle * (time.monotonic() - begun))
@@ -98,14 +96,8 @@ def _over_dbt(bench: Bench, folder, files: list[str]) -> tuple[tuple[float, str]
     return (difference, f"{difference:.1f} ({min(whole):.1f} s less idling / {Cost.best(bare).cpu:.1f} s)"), tasks
 
 
-def _cpu_while(work) -> float:
-    """CPU seconds of all processes below this one while something is done."""
-    before = _cpu_of_children()
-    work()
-    return _cpu_of_children() - before
-
-
 def _cpu_of_children() -> float:
+    """CPU seconds so far of all processes below this one."""
     total = 0.0
     for process in psutil.Process().children(recursive=True):
         try:

@@ -55,9 +55,9 @@ order by n
 KEYS = {"growing": "printf('S%012d', number)", "random": "md5(number::varchar)"}
 
 
-def path_of(day: int) -> str:
-    """Where the file of a day, counted from the first, lands."""
-    return f"raw/sales/{FIRST_DAY + timedelta(days=day)}/sales_export.csv"
+def date_of(day: int) -> date:
+    """A day, counted from the first."""
+    return FIRST_DAY + timedelta(days=day)
 
 
 def write_file(root: Path, day: int, start: int, size: int, keys: str) -> str:
@@ -65,11 +65,12 @@ def write_file(root: Path, day: int, start: int, size: int, keys: str) -> str:
 
     `keys` are `growing` with time or `random`. Returns the file's path below the landing root.
     """
-    file = root / path_of(day)
+    path = f"raw/sales/{date_of(day)}/sales_export.csv"
+    file = root / path
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        query = ROWS.format(day=FIRST_DAY + timedelta(days=day), start=start, size=size, key=KEYS[keys])
+        query = ROWS.format(day=date_of(day), start=start, size=size, key=KEYS[keys])
         with duckdb.connect() as connection:
             connection.execute(f"set TimeZone = 'UTC'; copy ({query}) to '{file}.part' (header true)")
         file.with_name(file.name + ".part").rename(file)
-    return path_of(day)
+    return path

@@ -14,9 +14,13 @@ from warehouse import DATABASE, Built, Project, Warehouse, compare
 NAMES = ",".join(COLUMNS)
 
 
-def row(key: str, day: date, **changes: str) -> str:
+def sale(key: str, day: date, **changes: str) -> dict[str, str]:
     fields = (key, "S", "C", "P", "1", "1.00", "0", "EUR", f"{day}T10:00:00Z", f"{day}T10:00:00Z")
-    return ",".join((dict(zip(COLUMNS, fields, strict=True)) | changes).values())
+    return dict(zip(COLUMNS, fields, strict=True)) | changes
+
+
+def row(key: str, day: date, **changes: str) -> str:
+    return ",".join(sale(key, day, **changes).values())
 
 
 def file(day: date, *rows: str, prefix: str = "bad", size: int = 19) -> bytes:

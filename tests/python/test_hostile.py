@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import test_files
 from lake import BUCKET, Lake
 from reference import COLUMNS, Reference
 from test_files import load
@@ -84,8 +85,7 @@ ALIKE = (
 
 
 def sale(key: str, day: date = DAY, **changes: str) -> dict[str, str]:
-    fields = (key, "S", "C", "P", "1", "1.00", "0", "EUR", f"{day}T10:00:00Z", f"{day}T10:00:00Z")
-    return dict(zip(COLUMNS, fields, strict=True)) | changes
+    return test_files.sale(key, day, **changes)
 
 
 def content(*sales: dict[str, str]) -> bytes:
