@@ -46,6 +46,47 @@ where {{ of_run('passed.file_date') }}
 {% endmacro %}
 
 
+{#- The query of a model of this strategy: of the files that arrive, and of what comes back because an earlier content
+    goes, the newest version of each key. The plan travels with the query as a comment. -#}
+{% macro newest_versions() %}
+{%- if not execute -%}{{ return('') }}{%- endif -%}
+{%- set feed, key, plan = config.require('feed'), config.require('unique_key'), merge_plan() -%}
+{%- set contract = contract_names(feed.contract) -%}
+{%- set columns = (contract + ['source_file', 'source_record']) | join(', ') -%}
+{%- set candidates -%}
+    select {{ columns }}
+    from {{ ref(feed.clean) }}
+    where landing_id in ({{ plan.arriving }})
+    {%- if plan.replaced != 'null' %}
+    union all
+    select {{ columns }}
+    from {{ ref(feed.contract) }}
+    where
+        reject_reasons is null
+        and landing_id not in ({{ plan.arriving }}, {{ plan.replaced }})
+        and landing_id in ({{ landings_in_force(ref('load_ledger')) }})
+        and {{ key }} in (select {{ key }} from {{ ref(feed.contract) }} where landing_id in ({{ plan.replaced }}))
+    {%- endif %}
+{%- endset -%}
+-- merging landings: {{ plan.arriving }}; replacing: {{ plan.replaced }}
+{% if plan.several -%}
+with overtaken as (
+{{ overtaken_rows(candidates, key, contract) }}
+)
+{%- else -%}
+-- read in place: of one file, in which no key stands twice
+{%- endif %}
+select {{ columns }}
+from ({{ candidates }}) as candidates
+{%- if plan.several %}
+where not exists (
+    select 1
+    from overtaken
+    where overtaken.source_file = candidates.source_file and overtaken.source_record = candidates.source_record
+)
+{%- endif %}
+{% endmacro %}
+
 {% macro get_incremental_merge_newest_sql(arguments) %}
     {%- set target, winners, key = arguments.target_relation, arguments.temp_relation, arguments.unique_key -%}
     {%- set columns = arguments.dest_columns | map(attribute='name') | map('lower') | list -%}
