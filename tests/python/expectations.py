@@ -98,7 +98,7 @@ def integration_project(folder: Path, target: str, *options: str, bare: bool = F
 
     def dbt(*arguments: str) -> dbtRunnerResult:
         with environment():
-            return runner.invoke([*arguments, *options, *OPTIONS[:-1], *places])
+            return runner.invoke([*arguments, *options, *OPTIONS, *places])
 
     assert dbt("deps").success
     return project, dbt

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import fakesnow
 import pytest
 from dbt.cli.main import dbtRunnerResult
-from expectations import SIGNATURES, fails, integration_project, wrong_results
+from expectations import SIGNATURES, Dbt, arguments, fails, integration_project, wrong_results
 from sqlfluff.core import FluffConfig, Linter
 
 # What the tests of this file share is made once.
@@ -15,25 +15,34 @@ pytestmark = pytest.mark.xdist_group("dbt_expectations_snowflake")
 LOOKED_AT = ["regex_raw", "regex_flag", "recent_within"]
 
 
+@pytest.fixture(scope="module")
+def dbt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dbt]:
+    """Runs a dbt command in the emulator, in another time zone than UTC."""
+    options = ["--vars", "{'dbt_date:time_zone': America/Los_Angeles}"]
+    _, dbt = integration_project(tmp_path_factory.mktemp("dbt_expectations"), "snowflake", *options)
+    with fakesnow.patch():
+        yield dbt
+
+
 def cases(manifest) -> list[str]:
-    """One test of each kind and set of arguments, rather one that is to fail: others add no other SQL."""
-    found = {}
-    for case in manifest.nodes.values():
-        if case.resource_type == "test":
-            shape = (case.test_metadata.name, frozenset(case.test_metadata.kwargs), bool(case.config.where))
-            if shape not in found or fails(case) > fails(found[shape]):
-                found[shape] = case
-    return [case.name for case in found.values()]
+    """Enough tests to use each argument of each one, rather those that are to fail."""
+    tests = [node for node in manifest.nodes.values() if node.resource_type == "test"]
+    tests.sort(key=lambda case: (fails(case), len(case.test_metadata.kwargs)), reverse=True)
+    used, chosen = set(), []
+    for case in tests:
+        uses = {(case.test_metadata.name, argument) for argument in case.test_metadata.kwargs}
+        if not uses <= used:
+            chosen.append(case.name)
+            used |= uses
+    assert used == {(name, argument) for name in SIGNATURES for argument in arguments(name)}
+    return chosen
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dbtRunnerResult]:
-    """What `dbt build` came to, in another time zone."""
-    options = ["--vars", "{'dbt_date:time_zone': America/Los_Angeles}"]
-    _, dbt = integration_project(tmp_path_factory.mktemp("dbt_expectations"), "snowflake", *options)
+def built(dbt: Dbt) -> dbtRunnerResult:
+    """What a part of the project, built in seconds, came to."""
     chosen = [*cases(dbt("parse").result), *LOOKED_AT, "resource_type:model"]
-    with fakesnow.patch():
-        yield dbt("build", "--select", *chosen, "--indirect-selection", "empty")
+    return dbt("build", "--select", *chosen, "--indirect-selection", "empty")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +52,14 @@ def compiled(built: dbtRunnerResult) -> dict[str, str]:
 
 def test_every_result_is_as_expected(built: dbtRunnerResult) -> None:
     assert wrong_results(built) == {}
-    assert len(built.result) > 100
+    assert len(built.result) > 2 * len(SIGNATURES)
+
+
+@pytest.mark.long
+def test_every_result_of_the_whole_project_is_as_expected(dbt: Dbt) -> None:
+    built = dbt("build")
+    assert wrong_results(built) == {}
+    assert len(built.result) > 200
 
 
 def test_the_sql_parses_as_snowflakes(built: dbtRunnerResult) -> None:
