@@ -85,3 +85,4 @@ def test_regular_expressions(compiled: dict[str, str]) -> None:
 def test_time_zone(compiled: dict[str, str]) -> None:
     now = "cast(convert_timezone('America/Los_Angeles', current_timestamp()) as timestamp_ntz)"
     assert compiled["recent_within"].count(now) == 2
+    assert compiled["recent_within"].count("cast(seen_at as timestamp_ntz)") == 2
