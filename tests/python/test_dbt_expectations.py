@@ -1,8 +1,7 @@
-"""The local package dbt_expectations: its integration project on DuckDB, and what it says to wrong arguments."""
+"""The local package dbt_expectations: its integration project on DuckDB, held to the public package's arguments."""
 
 import re
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -10,7 +9,7 @@ import pytest
 import yaml
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunnerResult
-from expectations import PACKAGE, SIGNATURES, Dbt, arguments, fails, integration_project, required, wrong_results
+from expectations import PACKAGE, SIGNATURES, Dbt, arguments, fails, integration_project, wrong_results
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("dbt_expectations")
@@ -123,88 +122,3 @@ def test_failing_rows_say_what_failed(cases: dict, made: tuple[Path, Dbt]) -> No
                 f"select {columns.replace(' ', ', ')} from ({cases[name].compiled_code}) order by all"
             )
             assert found.fetchall() == rows, name
-
-
-def misspelt(test: str) -> tuple[str, dict, str]:
-    wrong = arguments(test)[-1][:-1]
-    return test, {wrong: 1}, f"'dbt_macro__test_{test}' takes no keyword argument '{wrong}'"
-
-
-WRONG_ARGUMENTS = [
-    *map(misspelt, SIGNATURES),
-    ("expect_column_values_to_be_between", {}, "needs min_value, max_value or both"),
-    ("expect_table_row_count_to_be_between", {"group_by": ["id"]}, "needs min_value, max_value or both"),
-    (
-        "expect_table_row_count_to_be_between",
-        {"min_value": 1, "group_by": "id"},
-        "group_by_columns is a list, not 'id'",
-    ),
-    ("expect_column_values_to_be_in_set", {"value_set": []}, "value_set has no value"),
-    ("expect_column_values_to_be_in_set", {"value_set": "a"}, "value_set is a list, not 'a'"),
-    ("expect_column_values_to_match_regex", {"regex": "a", "flags": "?"}, "duckdb have no flag '?'"),
-    ("expect_compound_columns_to_be_unique", {"column_list": "id"}, "column_list is a list, not 'id'"),
-    ("expect_compound_columns_to_be_unique", {"column_list": ["id"], "quote_columns": 1}, "is true or false"),
-    (
-        "expect_compound_columns_to_be_unique",
-        {"column_list": ["id"], "ignore_row_if": "never"},
-        "one of all_values_are_missing, any_value_is_missing, not 'never'",
-    ),
-    ("equal_expression", {"expression": "count(*)", "compare_group_by": ["id"]}, "are of the same length"),
-    (
-        "expect_row_values_to_have_recent_data",
-        {"datepart": "day", "interval": "one"},
-        "interval is a number, not 'one'",
-    ),
-]
-
-
-@pytest.fixture(scope="module")
-def wrong(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dbtRunnerResult]:
-    """Runs a dbt command in a project of one model, `one`, that has these tests."""
-    project, dbt = integration_project(tmp_path_factory.mktemp("dbt_expectations"), "duckdb", bare=True)
-    models = project / "models"
-    models.mkdir()
-    (models / "one.sql").write_text("select 1 as id")
-    # What one parse keeps, those that fail do not have to read again.
-    assert dbt("parse").success
-
-    def run(command: str, tests: dict[str, dict], **config: object) -> dbtRunnerResult:
-        model = {"name": "one", "data_tests": [], "columns": [{"name": "id", "data_tests": []}]}
-        for test, given in tests.items():
-            of = model["columns"][0] if "column_name" in arguments(test) else model
-            written = {"name": f"wrong_{test}", "arguments": given, "config": config}
-            of["data_tests"].append({f"dbt_expectations.{test}": written})
-        (models / "one.yml").write_text(yaml.safe_dump({"models": [model]}))
-        return dbt(command)
-
-    return run
-
-
-@pytest.mark.parametrize(("test", "given", "says"), WRONG_ARGUMENTS)
-def test_a_wrong_argument_is_told_at_parse(wrong, test: str, given: dict, says: str) -> None:
-    result = wrong("parse", {test: given})
-    assert not result.success
-    assert says in str(result.exception)
-    assert f"in test wrong_{test} (models/one.yml)" in str(result.exception)
-
-
-def messages(result: dbtRunnerResult) -> dict[str, str]:
-    return {one.node.test_metadata.name: one.message for one in result.result}
-
-
-def test_an_argument_left_out_is_told(wrong) -> None:
-    needed = {test: required(test) for test in SIGNATURES if required(test)}
-    given = {test: {"min_value": 1} if "min_value" in arguments(test) else {} for test in needed}
-    told = messages(wrong("test", given))
-    named = {test: re.findall(r"needs the argument (\w+)", told[test]) for test in needed}
-    assert {test: names for test, names in named.items() if len(names) != 1 or names[0] not in needed[test]} == {}
-
-
-def test_flags_of_another_warehouse_are_told_where_they_are_used(wrong) -> None:
-    told = messages(wrong("test", {"expect_column_values_to_match_regex": {"regex": "a", "flags": "e"}}))
-    assert "duckdb have no flag 'e'" in told["expect_column_values_to_match_regex"]
-
-
-def test_a_test_of_columns_takes_no_where(wrong) -> None:
-    told = messages(wrong("test", {"expect_column_to_exist": {}}, where="id = 1"))
-    assert "it takes no `where`" in told["expect_column_to_exist"]

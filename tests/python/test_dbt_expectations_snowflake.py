@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 
-import fakesnow
 import pytest
 from dbt.cli.main import dbtRunnerResult
 from expectations import SIGNATURES, Dbt, arguments, fails, integration_project, wrong_results
-from sqlfluff.core import FluffConfig, Linter
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("dbt_expectations_snowflake")
@@ -19,6 +17,9 @@ LOOKED_AT = ["regex_raw", "regex_flag", "recent_within"]
 def dbt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dbt]:
     """Runs a dbt command in the emulator, in another time zone than UTC."""
     options = ["--vars", "{'dbt_date:time_zone': America/Los_Angeles}"]
+    # Seconds that only the process which runs these tests is to spend.
+    import fakesnow
+
     _, dbt = integration_project(tmp_path_factory.mktemp("dbt_expectations"), "snowflake", *options)
     with fakesnow.patch():
         yield dbt
@@ -63,6 +64,8 @@ def test_every_result_of_the_whole_project_is_as_expected(dbt: Dbt) -> None:
 
 
 def test_the_sql_parses_as_snowflakes(built: dbtRunnerResult) -> None:
+    from sqlfluff.core import FluffConfig, Linter
+
     most = {}
     for result in built.result:
         if result.node.resource_type == "test":
