@@ -1,159 +1,124 @@
-"""The local package dbt_expectations: its integration project on DuckDB, and what it says to wrong arguments.
+"""The local package dbt_expectations: its integration project on DuckDB, held to the public package's arguments."""
 
-A test of the project that is to fail names its number of failing rows (`error_if: "!=2"`), so that all of them pass.
-"""
-
-import json
 import re
-import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 import yaml
-from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.cli.main import dbtRunnerResult
+from expectations import PACKAGE, SIGNATURES, Dbt, arguments, fails, integration_project, wrong_results
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("dbt_expectations")
 
-PACKAGE = Path(__file__).parents[2] / "packages" / "dbt_expectations"
-SNOWFLAKE = {"type": "snowflake", "account": "none", "user": "none", "password": "none"}
-OUTPUTS = {
-    "duckdb": {"type": "duckdb", "path": "integration.duckdb", "schema": "main", "threads": 1},
-    "snowflake": SNOWFLAKE | {"database": "analytics", "schema": "staging", "warehouse": "none", "threads": 1},
-}
-Dbt = Callable[..., dbtRunnerResult]
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Dbt]:
+    return integration_project(tmp_path_factory.mktemp("dbt_expectations"), "duckdb")
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the package, in which its integration project may write."""
-    copy = tmp_path_factory.mktemp("packages") / "dbt_expectations"
-    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("target", "logs", "dbt_packages"))
-    project = copy / "integration_tests"
-    profile = {"integration_tests": {"target": "duckdb", "outputs": OUTPUTS}}
-    (project / "profiles.yml").write_text(yaml.safe_dump(profile))
-    return project
-
-
-@pytest.fixture(scope="module")
-def dbt(project: Path) -> Iterator[Dbt]:
-    """Runs a dbt command in the integration project."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(project)
-        for name in ("DBT_TARGET", "DBT_PROFILES_DIR", "DBT_PROJECT_DIR", "DBT_TARGET_PATH"):
-            patch.delenv(name, raising=False)
-        runner = dbtRunner()
-        options = ["--quiet", "--no-version-check", "--log-level-file", "none", "--profiles-dir", "."]
-
-        def invoke(*arguments: str) -> dbtRunnerResult:
-            return runner.invoke([*arguments, *options])
-
-        assert invoke("deps").success
-        yield invoke
-
-
-@pytest.fixture(scope="module")
-def built(dbt: Dbt) -> dbtRunnerResult:
+def built(made: tuple[Path, Dbt]) -> dbtRunnerResult:
     """What `dbt build` of the integration project came to."""
-    return dbt("build")
+    result = made[1]("build")
+    DuckDBConnectionManager.close_all_connections()
+    return result
+
+
+@pytest.fixture(scope="module")
+def cases(built: dbtRunnerResult) -> dict[str, object]:
+    """The tests of the integration project by name."""
+    return {result.node.name: result.node for result in built.result if result.node.resource_type == "test"}
 
 
 def test_every_result_is_as_expected(built: dbtRunnerResult) -> None:
-    assert built.exception is None
-    wrong = {
-        result.node.name: f"{result.status}: {result.failures} failing rows, {result.message}"
-        for result in built.result
-        if result.status not in ("pass", "success")
+    assert wrong_results(built) == {}
+    assert len(built.result) > 200
+
+
+def test_the_arguments_are_the_public_ones() -> None:
+    written = {}
+    for file in (PACKAGE / "macros").rglob("*.sql"):
+        for name, signature in re.findall(r"{% test (\w+)\((.*?)\) %}", file.read_text(), re.DOTALL):
+            written[name] = " ".join(signature.split())
+    assert written == SIGNATURES
+
+
+def test_every_test_passes_fails_and_meets_an_empty_table(cases: dict) -> None:
+    seen = defaultdict(set)
+    for case in cases.values():
+        empty = case.attached_node.rsplit(".")[-1].startswith("no_")
+        seen[case.test_metadata.name] |= {"fails" if fails(case) else "passes"} | ({"empty"} if empty else set())
+    missing = {name: {"passes", "fails", "empty"} - seen[name] for name in SIGNATURES}
+    assert {name: lacks for name, lacks in missing.items() if lacks} == {}
+
+
+def test_every_argument_is_used(cases: dict) -> None:
+    used = defaultdict(set)
+    for case in cases.values():
+        used[case.test_metadata.name] |= set(case.test_metadata.kwargs)
+    unused = {name: set(arguments(name)) - used[name] for name in SIGNATURES}
+    assert {name: lacks for name, lacks in unused.items() if lacks} == {}
+
+
+def test_every_argument_is_documented() -> None:
+    documented = {
+        macro["name"]: [argument["name"] for argument in macro["arguments"]]
+        for macro in yaml.safe_load((PACKAGE / "macros" / "expectations.yml").read_text())["macros"]
+        if macro["description"]
     }
-    assert not wrong
-    assert len(built.result) > 60
+    assert documented == {f"test_{name}": arguments(name) for name in SIGNATURES}
 
 
-def test_every_test_is_seen_to_pass_and_to_fail(built: dbtRunnerResult, project: Path) -> None:
-    expected = defaultdict(set)
-    for node in json.loads((project / "target" / "manifest.json").read_text())["nodes"].values():
-        if node["resource_type"] == "test":
-            expected[node["test_metadata"]["name"]].add(node["config"]["error_if"].replace(" ", "") == "!=0")
-    written = {
-        name
-        for file in (PACKAGE / "macros").rglob("*.sql")
-        for name in re.findall(r"{% test (\w+)\(", file.read_text())
-    }
-    assert dict(expected) == {name: {True, False} for name in written}
+def test_each_table_is_read_once(cases: dict) -> None:
+    for case in cases.values():
+        # Those of the catalog read no table.
+        tables = re.findall(r'(?:from|join) ("integration"[^\s)]*)', case.compiled_code)
+        compared = "compare_model" in case.test_metadata.kwargs or case.test_metadata.name == "equal_expression"
+        assert len(tables) <= 1 + compared, case.compiled_code
 
 
-def test_every_argument_is_documented(built: dbtRunnerResult, project: Path) -> None:
-    macros = json.loads((project / "target" / "manifest.json").read_text())["macros"].values()
-    for macro in macros:
-        if macro["package_name"] == "dbt_expectations" and macro["name"].startswith("test_"):
-            source = re.search(r"{% test \w+\((.*?)\) %}", macro["macro_sql"], re.DOTALL)[1]
-            written = re.findall(r"(?:^|,)\s*(\w+)", source)
-            documented = [argument["name"] for argument in macro["arguments"]]
-            assert macro["description"], macro["name"]
-            assert documented == written, macro["name"]
+# Of the failing rows of a test: some columns, and their values.
+FAILING_ROWS = {
+    "row_count_of_some": ["actual_value expected_max", (4, 3)],
+    "row_count_by_group": ["col_1 actual_value expected_min", ("it's", 1, 2), (None, 1, 2)],
+    "row_count_equal_by_group": ["col_1 actual_value expected_value", ("it's", 1, 2)],
+    "expression_false": ["id kind amount expression", (1, "a", 10, False)],
+    "expression_other_condition": ["amount expression", (-5, -5), (10, 10), (None, 0)],
+    "expression_by_group": ["col_1 expression", ("it's", False)],
+    "between_min_zero": ["actual_value expected_min kind", (-5, 0, "it's")],
+    "not_null_some_are": ["id amount", (None, -5), (None, 100)],
+    "null_some_are_not": ["id amount", (1, 10), (2, 20), (3, 30), (3, None)],
+    "unique_one_value_is_repeated": ["id n_records", (3, 2)],
+    "compound_repeated": ["id kind n_records", (3, "b", 2)],
+    "in_set_null_matches_nothing": ["value_field", ("it's",), (None,)],
+    "regex_of_some": ["actual_value id amount", ("AB.3", 3, 30)],
+    "lengths_too_long_of_some": ["actual_value expected_max code", (4, 3, "AB-1"), (4, 3, "ab-2")],
+    "lengths_differ": ["actual_value expected_value code", (1, 4, "x")],
+    "pair_not_greater_of_some": ["value_a value_b kind", (1, 10, "a")],
+    "mean_by_group": ["col_1 actual_value expected_min expected_max", ("it's", -5, 15, 30), (None, 100, 15, 30)],
+    "proportion_by_group": ["col_1 actual_value expected_min", ("b", 0.5, 0.75)],
+    "type_differs": ["column_name column_type expected_type", ("id", "INTEGER", "bigint")],
+    "column_is_missing": ["column_name found_at", ("NOTE", 0)],
+    "columns_missing": ["column_name column_index problem", ("NOTE", 5, "missing")],
+    "columns_unexpected": ["column_name problem", ("AMOUNT", "unexpected"), ("CODE", "unexpected")],
+    "count_by_group_of_some": ["col_1 expression compare_expression expression_difference", ("b", 1, 2, 1)],
+    "aggregation_percent_comes_before_tolerance": [
+        "col_1 expression compare_expression expression_difference expression_difference_percent",
+        ("c", 7, None, 7, 1),
+        (None, 100, None, 100, 1),
+    ],
+    "recent_without_a_value": ["max_timestamp", (None,)],
+}
 
 
-WRONG_ARGUMENTS = [
-    ("expect_column_values_to_be_between", {"minimum": 0}, "takes no keyword argument 'minimum'"),
-    ("expect_column_values_to_not_be_null", {"row_conditions": "id = 1"}, "takes no keyword argument"),
-    ("expect_column_values_to_be_between", {}, "needs min_value, max_value or both"),
-    ("expect_column_values_to_be_in_set", {"value_set": []}, "value_set has no value"),
-    ("expect_column_values_to_match_regex", {"regex": "a", "flags": "?"}, "duckdb have no flag '?'"),
-]
-WRONG_TABLE_ARGUMENTS = [
-    ("expect_table_row_count_to_be_between", {"group_by": ["id"]}, "needs min_value, max_value or both"),
-    ("expect_compound_columns_to_be_unique", {"columns": ["id"]}, "takes no keyword argument 'columns'"),
-    ("expect_compound_columns_to_be_unique", {"column_list": "id"}, "column_list is a list of columns"),
-    ("expect_compound_columns_to_be_unique", {"column_list": ["id"], "quote_columns": 1}, "is true or false"),
-    (
-        "expect_compound_columns_to_be_unique",
-        {"column_list": ["id"], "ignore_row_if": "never"},
-        "one of all_values_are_missing, any_value_is_missing, not 'never'",
-    ),
-]
-
-
-@pytest.mark.parametrize(
-    ("test", "arguments", "says", "of_table"),
-    [(*case, False) for case in WRONG_ARGUMENTS] + [(*case, True) for case in WRONG_TABLE_ARGUMENTS],
-)
-def test_a_wrong_argument_is_told_at_parse(
-    dbt: Dbt, project: Path, built: dbtRunnerResult, test: str, arguments: dict, says: str, of_table: bool
-) -> None:
-    tests = {"data_tests": [{f"dbt_expectations.{test}": {"arguments": arguments}}]}
-    model = {"name": "wrong"} | (tests if of_table else {"columns": [{"name": "id"} | tests]})
-    folder = project / "models" / "wrong"
-    folder.mkdir()
-    try:
-        (folder / "wrong.sql").write_text("select 1 as id")
-        (folder / "wrong.yml").write_text(yaml.safe_dump({"models": [model]}))
-        result = dbt("parse")
-    finally:
-        shutil.rmtree(folder)
-    assert not result.success
-    assert says in str(result.exception)
-    assert test in str(result.exception)
-
-
-def test_a_test_of_columns_takes_no_where(dbt: Dbt, project: Path, built: dbtRunnerResult) -> None:
-    properties = project / "models" / "samples.yml"
-    kept = properties.read_text()
-    try:
-        properties.write_text(
-            kept.replace("name: column_exists\n", "name: column_exists\n              config: {where: id = 1}\n")
-        )
-        result = dbt("test", "--select", "column_exists")
-    finally:
-        properties.write_text(kept)
-    assert [one.status for one in result.result] == ["error"]
-    assert "it takes no `where`" in result.result[0].message
-
-
-def test_regular_expressions_of_snowflake(dbt: Dbt, project: Path, built: dbtRunnerResult) -> None:
-    result = dbt("compile", "--target", "snowflake", "--no-populate-cache", "--select", "regex_raw", "regex_flag")
-    assert result.success, result.exception
-    compiled = {one.node.name: one.node.compiled_code for one in result.result}
-    assert r"regexp_instr(code, '^AB\\.\\d$') > 0 as expression" in compiled["regex_raw"]
-    assert "regexp_instr(code, '^AB-[0-9]$', 1, 1, 0, 'i') > 0 as expression" in compiled["regex_flag"]
+def test_failing_rows_say_what_failed(cases: dict, made: tuple[Path, Dbt]) -> None:
+    with duckdb.connect(made[0] / "integration.duckdb", read_only=True) as warehouse:
+        for name, (columns, *rows) in FAILING_ROWS.items():
+            found = warehouse.execute(
+                f"select {columns.replace(' ', ', ')} from ({cases[name].compiled_code}) order by all"
+            )
+            assert found.fetchall() == rows, name

@@ -7,6 +7,12 @@
 {% endmacro %}
 
 
+{#- A column's name without its quotes, as the catalog has it. -#}
+{% macro unquoted(column_name) %}
+    {{ return(column_name | replace('"', '')) }}
+{% endmacro %}
+
+
 {#- A list of names after a Jinja filter, such as upper or lower. -#}
 {% macro transformed(names, transform) %}
     {{ return(names | map(transform) | list) }}

@@ -7,13 +7,30 @@
     {%- endif -%}
     {%- set equal = '' if strictly else '=' -%}
     {%- set bounds = [] -%}
+    {%- set shown = {'actual_value': expression} -%}
     {%- if min_value is not none -%}
         {%- do bounds.append(expression ~ ' >' ~ equal ~ ' ' ~ min_value) -%}
+        {%- do shown.update({'expected_min': min_value}) -%}
     {%- endif -%}
     {%- if max_value is not none -%}
         {%- do bounds.append(expression ~ ' <' ~ equal ~ ' ' ~ max_value) -%}
+        {%- do shown.update({'expected_max': max_value}) -%}
     {%- endif -%}
     {{ return(dbt_expectations.expression_is_true(
-        model, bounds | join(' and '), group_by_columns=group_by_columns, row_condition=row_condition
+        model,
+        bounds | join(' and '),
+        group_by_columns=group_by_columns,
+        row_condition=row_condition,
+        shown=shown
     )) }}
 {% endmacro %}
+
+
+{% test expression_between(
+    model, expression, min_value=None, max_value=None, group_by_columns=None, row_condition=None, strictly=False
+) %}
+{%- do dbt_expectations.check_given('expression', expression) -%}
+{{ dbt_expectations.expression_between(
+    model, expression, min_value, max_value, group_by_columns, row_condition, strictly
+) }}
+{% endtest %}

@@ -1,24 +1,44 @@
 {#- The core of most tests: evaluates an expression per row, or per group, and returns those for which it is false.
-    Null is not false, so a row whose expression is null passes. -#}
-{% macro expression_is_true(model, expression, test_condition="= true", group_by_columns=None, row_condition=None) %}
+    Null is not false, so a row whose expression is null passes. `shown` are further columns of the failing rows, by
+    name, each an expression of the same grain. -#}
+{% macro expression_is_true(
+    model, expression, test_condition="= true", group_by_columns=None, row_condition=None, shown={}
+) %}
+    {%- do dbt_expectations.check_list('group_by_columns', group_by_columns) -%}
     {{ return(adapter.dispatch('expression_is_true', 'dbt_expectations')(
-        model, expression, test_condition, group_by_columns, row_condition
+        model, expression, test_condition, group_by_columns, row_condition, shown
     )) }}
 {% endmacro %}
 
-{% macro default__expression_is_true(model, expression, test_condition, group_by_columns, row_condition) %}
-{%- set groups = group_by_columns or [] -%}
+{% macro default__expression_is_true(model, expression, test_condition, group_by_columns, row_condition, shown={}) %}
+{%- if not group_by_columns and dbt_expectations.is_of_one_row(expression) -%}
+select
+    {%- for name, value in shown.items() %}
+    {{ value }} as {{ name }},
+    {%- endfor %}
+    {{ expression }} as expression,
+    *
+from {{ model }}
+where
+    {%- if row_condition %}
+    ({{ row_condition }}) and
+    {%- endif %}
+    not (({{ expression }}) {{ test_condition }})
+{%- else -%}
 with evaluated as (
 
     select
-        {%- for column in groups %}
+        {%- for column in group_by_columns or [] %}
         {{ column }} as col_{{ loop.index }},
+        {%- endfor %}
+        {%- for name, value in shown.items() %}
+        {{ value }} as {{ name }},
         {%- endfor %}
         {{ expression }} as expression
     from {{ model }}
     {{- dbt_expectations.where(row_condition) }}
-    {%- if groups %}
-    group by {{ groups | join(', ') }}
+    {%- if group_by_columns %}
+    group by {{ group_by_columns | join(', ') }}
     {%- endif %}
 
 )
@@ -26,9 +46,24 @@ with evaluated as (
 select *
 from evaluated
 where not (expression {{ test_condition }})
+{%- endif %}
+{% endmacro %}
+
+
+{#- Whether an expression is certainly of one row, so that the whole row can be shown: all that it calls is known not to
+    aggregate. -#}
+{% macro is_of_one_row(expression) %}
+    {%- set without_text = modules.re.sub("'[^']*'", "''", expression | string | lower) -%}
+    {%- set calls = modules.re.findall('(\\w+)"?\\s*[(]', without_text) -%}
+    {{ return(calls | reject('in', [
+        'and', 'or', 'not', 'in', 'when', 'then', 'else', 'between', 'like',
+        'abs', 'cast', 'coalesce', 'date', 'decimal', 'length', 'lower', 'nullif', 'number', 'numeric', 'regexp_instr',
+        'regexp_matches', 'round', 'trim', 'try_cast', 'upper', 'varchar',
+    ]) | list | length == 0) }}
 {% endmacro %}
 
 
 {% test expression_is_true(model, expression, test_condition="= true", group_by_columns=None, row_condition=None) %}
+{%- do dbt_expectations.check_given('expression', expression) -%}
 {{ dbt_expectations.expression_is_true(model, expression, test_condition, group_by_columns, row_condition) }}
 {% endtest %}

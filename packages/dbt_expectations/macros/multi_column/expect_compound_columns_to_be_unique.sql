@@ -11,27 +11,25 @@
 {% macro repeated_rows(model, columns, ignore_row_if, row_condition) %}
 select
     {{ columns | join(',\n    ') }},
-    count(*) as n_records
+    count(*) as {{ adapter.quote('n_records') }}
 from {{ model }}
 where
-    {{ dbt_expectations.is_not_missing(columns, ignore_row_if) }}
     {%- if row_condition %}
-    and ({{ row_condition }})
+    ({{ row_condition }}) and
     {%- endif %}
+    {{ dbt_expectations.is_not_missing(columns, ignore_row_if) }}
 group by {{ columns | join(', ') }}
 having count(*) > 1
 {% endmacro %}
 
 
 {% macro quoted(column_list, quote_columns) %}
-    {%- if column_list is string or column_list is not sequence or not column_list -%}
-        {{ exceptions.raise_compiler_error("column_list is a list of columns, not '" ~ column_list ~ "'.") }}
-    {%- endif -%}
+    {%- do dbt_expectations.check_filled_list('column_list', column_list) -%}
     {%- if quote_columns is not boolean -%}
         {{ exceptions.raise_compiler_error("quote_columns is true or false, not '" ~ quote_columns ~ "'.") }}
     {%- endif -%}
     {%- set columns = [] -%}
-    {%- for column in column_list -%}
+    {%- for column in column_list or [] -%}
         {%- do columns.append(adapter.quote(column) if quote_columns else column) -%}
     {%- endfor -%}
     {{ return(columns) }}

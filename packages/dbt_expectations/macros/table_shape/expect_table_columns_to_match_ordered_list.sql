@@ -1,4 +1,5 @@
 {% test expect_table_columns_to_match_ordered_list(model, column_list, transform="upper") %}
+{%- do dbt_expectations.check_filled_list('column_list', column_list) -%}
 {%- if execute -%}
 {%- set names = {
     'missing': dbt_expectations.transformed(column_list, transform),

@@ -1,0 +1,5 @@
+select *
+from {{ ref('samples') }}
+union all
+select *
+from {{ ref('samples') }}

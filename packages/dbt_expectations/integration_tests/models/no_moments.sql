@@ -1,0 +1,3 @@
+select *
+from {{ ref('moments') }}
+where 1 = 0
