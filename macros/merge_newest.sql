@@ -48,24 +48,23 @@ where {{ of_run('passed.file_date') }}
 
 {#- The query of a model of this strategy: of the files that arrive, and of what comes back because an earlier content
     goes, the newest version of each key. The plan travels with the query as a comment. -#}
-{% macro newest_versions() %}
+{% macro newest_versions(typed, clean, key) %}
 {%- if not execute -%}{{ return('') }}{%- endif -%}
-{%- set feed, key, plan = config.require('feed'), config.require('unique_key'), merge_plan() -%}
-{%- set contract = contract_names(feed.contract) -%}
+{%- set plan, contract = merge_plan(), contract_names(typed.identifier) -%}
 {%- set columns = (contract + ['source_file', 'source_record']) | join(', ') -%}
 {%- set candidates -%}
     select {{ columns }}
-    from {{ ref(feed.clean) }}
+    from {{ clean }}
     where landing_id in ({{ plan.arriving }})
     {%- if plan.replaced != 'null' %}
     union all
     select {{ columns }}
-    from {{ ref(feed.contract) }}
+    from {{ typed }}
     where
         reject_reasons is null
         and landing_id not in ({{ plan.arriving }}, {{ plan.replaced }})
         and landing_id in ({{ landings_in_force(ref('load_ledger')) }})
-        and {{ key }} in (select {{ key }} from {{ ref(feed.contract) }} where landing_id in ({{ plan.replaced }}))
+        and {{ key }} in (select {{ key }} from {{ typed }} where landing_id in ({{ plan.replaced }}))
     {%- endif %}
 {%- endset -%}
 -- merging landings: {{ plan.arriving }}; replacing: {{ plan.replaced }}
