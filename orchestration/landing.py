@@ -57,8 +57,8 @@ csv.field_size_limit(RECORD_LIMIT)
 
 @dataclass(frozen=True)
 class Feed:
-    """One kind of file: the contract's columns in their order, those of them that a file may lack, and whether its files
-    come by the hour."""
+    """One kind of file: the contract's columns in their order, those of them that a file may lack, and whether its
+    files come by the hour."""
 
     name: str
     columns: Sequence[str]
@@ -480,9 +480,7 @@ class Loader:
                 self.cursor.execute(f"delete from {self.tables.refused} where source_file = {literal(path)}")
 
     def _new_or_restated(self, files: list[LandedFile]) -> list[tuple[LandedFile, Inspection]]:
-        newest = self._known(
-            self.tables.landed, "qualify landing_id = max(landing_id) over (partition by source_file)"
-        )
+        newest = self._known(self.tables.landed, "qualify landing_id = max(landing_id) over (partition by source_file)")
         news = []
         for file in files:
             # While a refusal stands, the file was restated badly: the landed content is no longer its newest.
