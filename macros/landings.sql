@@ -94,6 +94,7 @@ set
     rejected = judged.rejected,
     distinct_keys = judged.distinct_keys,
     recent = judged.recent,
+    commonest_reason = judged.commonest_reason,
     failed_checks = nullif(substr(
         case when judged.received = 0 then ', row_count' else '' end
         || case when judged.rejected > {{ var('max_reject_rate') }} * judged.received then ', reject_rate' else '' end
@@ -110,6 +111,7 @@ from (
         coalesce(measures.rejected, 0) as rejected,
         coalesce(measures.distinct_keys, 0) as distinct_keys,
         {{ 'coalesce(measures.recent, 0)' if feed.fresh else 'cast(null as bigint)' }} as recent,
+        commonest.reject_reasons as commonest_reason,
         {{ fewest_rows(feed) if feed.shrinks_by is defined else 'cast(null as bigint)' }} as fewest
     from {{ landed }} as landings
     left join (
@@ -134,6 +136,13 @@ from (
         where landing_id in ({{ landing_ids }})
         group by landing_id
     ) as measures on landings.landing_id = measures.landing_id
+    left join (
+        select landing_id, reject_reasons
+        from {{ this }}
+        where landing_id in ({{ landing_ids }}) and reject_reasons <> ''
+        group by landing_id, reject_reasons
+        qualify row_number() over (partition by landing_id order by count(*) desc, reject_reasons) = 1
+    ) as commonest on landings.landing_id = commonest.landing_id
     where landings.landing_id in ({{ landing_ids }})
 ) as judged
 where {{ landed }}.landing_id = judged.landing_id

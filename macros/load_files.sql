@@ -55,6 +55,12 @@
 {% macro create_registers() %}
     {%- for name in ['landed_files', 'refused_files', 'released_files'] %}
         {{ create_if_missing(source('landing', name), source_columns(name).values()) }};
+        {#- One that an earlier version of this project made may lack a column. -#}
+        {%- set known = load_relation(source('landing', name)) -%}
+        {%- set there = adapter.get_columns_in_relation(known) | map(attribute='name') | map('lower') | list if known else [] -%}
+        {%- for column in source_columns(name).values() if known and column.name not in there %}
+            alter table {{ known }} add column {{ column.name }} {{ column.data_type }};
+        {%- endfor %}
     {%- endfor %}
 {% endmacro %}
 

@@ -42,6 +42,14 @@ select
                 then
                     '; ' || rejected || ' of ' || received
                     || ' rows are rejected, more than {{ var("max_reject_rate") * 100 }} %'
+                    || coalesce('; most often: ' || commonest_reason, '')
+                    || case
+                        when commonest_reason like '% is not integer%' or commonest_reason like '% is not decimal(%'
+                            then
+                                '. If the sender means it so, widen the type in the contract as docs/add-a-table.md'
+                                || ' says, or release the file'
+                        else ''
+                    end
             else ''
         end
         || case

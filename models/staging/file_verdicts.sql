@@ -25,6 +25,7 @@ select
     landed.rejected,
     landed.distinct_keys,
     landed.recent,
+    landed.commonest_reason,
     case
         when landed.failed_checks is null then 'passed'
         when released.source_file is not null then 'released'
