@@ -33,7 +33,7 @@ MODELS = {"raw": "raw_rows", "typed": "typed_rows", "clean": "clean_rows", "reje
 MODELS_OF_A_TABLE = {"newest": "newest_rows", "": "current_rows"}
 
 
-class _Lines(yaml.SafeLoader):
+class _Lines(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """Reads YAML into plain values that know their line."""
 
 

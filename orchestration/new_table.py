@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
@@ -78,7 +79,7 @@ def new_table(root: Path, name: str, file: Path) -> list[Path]:
     _check_name(root, name)
     typed = strict_types(root)
     sample = read_sample(file, typed)
-    key = guess(sample, typed)
+    key = guess(name, sample, typed)
     files = {f"{name}.yml": _properties(name, sample, key)}
     for prefix, macro in (contracts.MODELS | contracts.MODELS_OF_A_TABLE).items():
         files[f"{prefix}_{name}.sql" if prefix else f"{name}.sql"] = f"{{{{ {macro}('{name}') }}}}\n"
@@ -110,6 +111,7 @@ def _check_name(root: Path, name: str) -> None:
         raise Refused(f"models/tables/{name} is there already. Choose another name, or remove it; nothing was written.")
 
 
+@cache
 def reserved_words() -> set[str]:
     """The words that neither engine takes as a name without quotes."""
     rows = duckdb.connect().execute(
@@ -207,7 +209,7 @@ def _count(sample: Sample, typed: Callable[[str, str], str]) -> None:
         column.misfit = dict(zip((*TYPES, WIDE), rest[1::2], strict=True))
 
 
-def guess(sample: Sample, typed: Callable[[str, str], str]) -> list[str]:
+def guess(table: str, sample: Sample, typed: Callable[[str, str], str]) -> list[str]:
     """Guesses each column's type and whether it is required; returns the key."""
     updated_at, is_deleted = sample.columns["updated_at"], sample.columns.get("is_deleted")
     if updated_at.values < sample.rows:
@@ -224,7 +226,7 @@ def guess(sample: Sample, typed: Callable[[str, str], str]) -> list[str]:
             )
     for column in sample.columns.values():
         _guess_column(sample, column)
-    key = _guess_key(sample, typed)
+    key = _guess_key(table, sample, typed)
     for name in key:
         column = sample.columns[name]
         column.data_type, column.meta = "varchar", "{required: true}"
@@ -269,9 +271,10 @@ def _guess_column(sample: Sample, column: Column) -> None:
             column.comments.append(f"only {', '.join(texts)} in the sample. A rule would take nothing else.")
 
 
-def _guess_key(sample: Sample, typed: Callable[[str, str], str]) -> list[str]:
+def _guess_key(table: str, sample: Sample, typed: Callable[[str, str], str]) -> list[str]:
     """The smallest set of columns, one or two, that is never empty and of which no two rows are the newest; rather
-    names in _id, then the one of most values. Without such names, rows must differ altogether."""
+    names in _id, first that of the table itself, then the one of most values. Without such names, rows must differ
+    altogether."""
     whole = [column.name for column in sample.columns.values() if column.values == sample.rows]
     whole = [name for name in whole if name not in KNOWN]
     ids = [name for name in whole if name.endswith("_id")]
@@ -293,6 +296,9 @@ def _guess_key(sample: Sample, typed: Callable[[str, str], str]) -> list[str]:
     def different(key: Sequence[str]) -> int:
         return sample.number(f"select count(*) from (select distinct {', '.join(key)} from versions)")
 
+    def own(key: Sequence[str]) -> bool:
+        return len(key) == 1 and table.removesuffix("s").endswith(key[0].removesuffix("_id"))
+
     for candidates, good in (
         (combinations(ids, 1), lambda key: not ties(key)),
         (combinations(ids, 2), lambda key: not ties(key)),
@@ -300,7 +306,8 @@ def _guess_key(sample: Sample, typed: Callable[[str, str], str]) -> list[str]:
         (combinations(others, 2), lambda key: different(key) == rows),
     ):
         if found := [key for key in candidates if good(key)]:
-            return list(max(found, key=different))  # the first of these
+            # Of several that are as good, the first.
+            return list(max(found, key=lambda key: (own(key), different(key))))
     raise Refused(
         "No column of the sample, and no two together, can be the key: each is empty somewhere, or has the same value "
         "in two different rows of one updated_at. Take another sample, or write the table by hand, like "
