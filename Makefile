@@ -64,6 +64,12 @@ release: export RELEASE_BY := $(value BY)
 release: setup ## Let a held file through: FILE=raw/sales/2024-01-05/sales_export.csv REASON="..."
 	@$(BIN)/python -m orchestration.release --file="$$RELEASE_FILE" --reason="$$RELEASE_REASON" --by="$$RELEASE_BY"
 
+new-table: export TABLE_NAME := $(value NAME)
+new-table: export TABLE_SAMPLE := $(value SAMPLE)
+.PHONY: new-table
+new-table: setup ## Write the models of a new table from a sample: NAME=support_tickets SAMPLE=file.csv (docs/add-a-table.md)
+	@$(BIN)/python -m orchestration.new_table --name="$$TABLE_NAME" --sample="$$TABLE_SAMPLE"
+
 .PHONY: docs
 docs: setup ## The dbt docs site, as one page: target/static_index.html
 	@$(BIN)/dbt docs generate --static
@@ -74,9 +80,10 @@ graph: setup ## Airflow's DAGs as Mermaid: docs/graph.md
 	$(BIN)/python -m orchestration.graph
 
 .PHONY: lint
-lint: setup ## ruff and sqlfluff
+lint: setup ## ruff, the contracts and sqlfluff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m orchestration.contracts
 	$(BIN)/sqlfluff lint --processes 2 models tests/dbt
 
 .PHONY: test

@@ -69,7 +69,7 @@ create table if not exists prod.sales_by_day (
 );
 create table if not exists prod.load_metrics (
     source_file varchar, content_hash varchar, file_date date, received bigint, valid bigint, rejected bigint,
-    sales bigint, recent_sales bigint, verdict varchar, failed_checks varchar
+    distinct_keys bigint, recent bigint, verdict varchar, failed_checks varchar
 );
 """
 

@@ -53,8 +53,6 @@
         select source_file from {{ landed }} where not is_typed
         union
         select source_file from ({{ arriving_landings(verdicts, ledger) }}) as arriving
-        union
-        select source_file from ({{ released_since(verdicts) }}) as released
         order by 1
     {%- endset -%}
     {%- set files = run_query(waiting).columns[0].values() -%}
@@ -63,6 +61,18 @@
             files | length ~ ' file(s) have landed or were released and are not merged yet, ' ~ files[0] ~ ' first. Run `dbt build` first.'
         ) }}
     {%- endif -%}
+{% endmacro %}
+
+
+{#- The registers that an audit begins with: what has landed, as if nothing of it had been typed yet. -#}
+{% macro audit_registers() %}
+    {%- do adapter.create_schema(api.Relation.create(database=target.database, schema='audit_staging')) -%}
+    {%- for name in ['landed_files', 'refused_files', 'released_files'] -%}
+        {%- set register = source('landing', name) -%}
+        {%- do run_query('create or replace table ' ~ register ~ ' as select * from ' ~ register.incorporate(path={'schema': 'staging'})) -%}
+    {%- endfor -%}
+    {%- do run_query('update ' ~ source('landing', 'landed_files') ~ ' set is_typed = false, failed_checks = null') -%}
+    {%- do adapter.commit() -%}
 {% endmacro %}
 
 

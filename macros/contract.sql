@@ -1,11 +1,17 @@
-{#- The contract of a feed: the columns of the properties file of its typed model. A column has a data_type and under
-    `config.meta`: `required` (may not be empty), `default` (what empty stands for), `rule` (a condition over typed
-    columns and file_date) with `says` (the reason, after the column's name), `listed_in` (a seed of accepted values).
+{#- The contract of a feed: the columns of the model that names the feed (macros/feeds.sql), those that say where a row came
+    from left out. A column has a data_type and under `config.meta`: `required` (may not be empty), `optional` (the file
+    may lack the column), `default` (what empty stands for), `rule` (a condition over typed columns and file_date) with
+    `says` (the reason, after the column's name), `listed_in` (a seed of accepted values).
     Read it at run time only: at parse the columns are not yet known. -#}
-{% macro contract_columns(model_name) %}
-    {%- set node = graph.nodes['model.' ~ project_name ~ '.' ~ model_name] -%}
-    {%- set lineage = ['source_file', 'source_record', 'file_date', 'landing_id', 'reject_reasons', 'is_overtaken'] -%}
-    {{ return(node.columns.values() | rejectattr('name', 'in', lineage) | list) }}
+{% macro contract_columns(feed) %}
+    {%- set node = graph.nodes['model.' ~ project_name ~ '.' ~ feed_of(feed).contract] -%}
+    {{ return(node.columns.values() | rejectattr('name', 'in', lineage_columns()) | list) }}
+{% endmacro %}
+
+{% macro lineage_columns() %}
+    {{ return([
+        'source_file', 'content_hash', 'source_record', 'file_date', 'landing_id', 'reject_reasons', 'is_overtaken'
+    ]) }}
 {% endmacro %}
 
 
@@ -24,9 +30,11 @@
 {#- Every raw row of some landings, typed by the contract, with all reasons for which it is rejected (null for a valid
     row), and whether another row of its file overtakes it. A reason is computed for bad rows only: good ones, nearly
     all, pay for one condition. -#}
-{% macro type_rows(model_name, raw, landings, key) %}
-{%- set contract = contract_columns(model_name) if execute else [] -%}
+{% macro type_rows(feed, raw, landings) %}
+{%- set contract = contract_columns(feed) if execute else [] -%}
+{%- set key = feed_of(feed).key if execute else [] -%}
 {%- set conditions = contract_conditions(contract) -%}
+-- typing landings: {{ landings }}
 with arrived as (
 
     select
@@ -84,10 +92,10 @@ checked as (
 -- Of the keys that stand more than once in their file alone.
 repeated as (
 
-    select landing_id, {{ key }}
+    select landing_id, {{ key_list(key) }}
     from checked
     where reject_reasons is null
-    group by landing_id, {{ key }}
+    group by landing_id, {{ key_list(key) }}
     having count(*) > 1
 
 ),
@@ -96,10 +104,10 @@ overtaken as (
 
     select checked.landing_id, checked.source_record
     from checked
-    inner join repeated on checked.landing_id = repeated.landing_id and checked.{{ key }} = repeated.{{ key }}
+    inner join repeated on checked.landing_id = repeated.landing_id and {{ same_key('checked', 'repeated', key) }}
     where checked.reject_reasons is null
     qualify row_number() over (
-        partition by checked.landing_id, checked.{{ key }}
+        partition by checked.landing_id, {{ key_list(key, 'checked') }}
         order by {{ newest_first(contract | map(attribute='name') | list, row='checked') }}
     ) > 1
 
@@ -149,6 +157,6 @@ left join overtaken on checked.landing_id = overtaken.landing_id and checked.sou
 
 
 {#- The names of the contract's columns, in order; at parse none. -#}
-{% macro contract_names(model_name) %}
-    {{ return(contract_columns(model_name) | map(attribute='name') | list if execute else []) }}
+{% macro contract_names(feed) %}
+    {{ return(contract_columns(feed) | map(attribute='name') | list if execute else []) }}
 {% endmacro %}

@@ -24,37 +24,26 @@ from {{ source('landing', 'released_files') }}
 {% endmacro %}
 
 
-{#- The held landings whose content has been released since they were judged. -#}
-{% macro released_since(verdicts) %}
-select verdicts.*
-from {{ verdicts }} as verdicts
-inner join ({{ released_contents() }}) as released
-    on verdicts.source_file = released.source_file
-    and verdicts.content_hash = released.content_hash
-where verdicts.verdict = 'held'
-{% endmacro %}
-
-
 {#- The newest landing of each file that passed the gate or was released: what production is to be made of. A
     restatement that is held leaves the earlier content there. -#}
-{% macro passed_landings(verdicts) %}
+{% macro passed_landings(verdicts, feed=none) %}
 select *
 from {{ verdicts }}
-where {{ lets_through('verdict') }}
+where {{ lets_through('verdict') }}{{ ' and ' ~ of_feed(feed) if feed }}
 qualify landing_id = max(landing_id) over (partition by source_file)
 {% endmacro %}
 
 
 {#- The landings that production is made of now, by its ledger. A file may have come back to its content in force: until
     the new landing is typed, it is the old one whose rows are there. -#}
-{% macro landings_in_force(ledger) %}
+{% macro landings_in_force(ledger, feed) %}
 select max(landed.landing_id) as landing_id
 from {{ source('landing', 'landed_files') }} as landed
 inner join {{ ledger }} as ledger
     on landed.source_file = ledger.source_file
     and landed.content_hash = ledger.content_hash
     and {{ lets_through('ledger.verdict') }}
-where landed.is_typed
+where landed.is_typed and {{ of_feed(feed, 'landed.source_file') }}
 group by landed.source_file
 {% endmacro %}
 
@@ -68,44 +57,106 @@ group by landed.source_file
 
 
 {#- The landings of this run that wait to be typed. -#}
-{% macro landings_to_type() %}
+{% macro landings_to_type(feed) %}
+    {%- if not at_work() -%}{{ return('null') }}{%- endif -%}
+    {%- set landed = 'select * from ' ~ source('landing', 'landed_files') ~ ' where ' -%}
     {%- if is_incremental() -%}
-        {{ return(landing_ids('select * from ' ~ source('landing', 'landed_files') ~ ' where not is_typed and ' ~ of_run())) }}
+        {{ return(landing_ids(landed ~ 'not is_typed and ' ~ of_run(feed))) }}
     {%- endif -%}
-    {{ return(landing_ids('select * from ' ~ source('landing', 'landed_files'))) }}
+    {{ return(landing_ids(landed ~ of_feed(feed))) }}
 {% endmacro %}
 
 
-{#- Marks what the typed table now holds. -#}
-{% macro mark_typed() %}
-update {{ source('landing', 'landed_files') }}
-set is_typed = true
-where not is_typed and (
-    received = 0
-    or exists (
-        select 1 from {{ this }} as typed where typed.landing_id = {{ source('landing', 'landed_files') }}.landing_id
-    )
+{#- After typing, in its transaction: what was measured of each landing, and which checks of the gate it fails. A file is
+    judged alone, by its own rows. Only an extract is also compared with the one before it, so extracts are judged one by
+    one, in their order. -#}
+{% macro judge_landings(feed_name) %}
+    {%- set feed, landed = feed_of(feed_name), source('landing', 'landed_files') -%}
+    {#- What the compiled query has typed: what landed since then waits for the next run. -#}
+    {%- set typed = modules.re.search('typing landings: ([0-9, ]+|null)', sql).group(1) -%}
+    {%- if feed.shrinks_by is defined and typed != 'null' -%}
+        {%- set in_order = 'select landing_id from ' ~ landed ~ ' where landing_id in (' ~ typed ~ ') order by source_file, landing_id' -%}
+        {%- for landing_id in run_query(in_order).columns[0].values() -%}
+            {{ judge_landing(feed, landed, landing_id) }};
+        {% endfor -%}
+    {%- else -%}
+        {{ judge_landing(feed, landed, typed) }}
+    {%- endif -%}
+{% endmacro %}
+
+
+{% macro judge_landing(feed, landed, landing_ids) %}
+update {{ landed }}
+set
+    is_typed = true,
+    typed = judged.typed,
+    valid = judged.valid,
+    rejected = judged.rejected,
+    distinct_keys = judged.distinct_keys,
+    recent = judged.recent,
+    commonest_reason = judged.commonest_reason,
+    failed_checks = nullif(substr(
+        case when judged.received = 0 then ', row_count' else '' end
+        || case when judged.rejected > {{ var('max_reject_rate') }} * judged.received then ', reject_rate' else '' end
+        || case when judged.received > 0 and judged.recent = 0 then ', freshness' else '' end
+        || case when judged.valid < judged.fewest then ', volume' else '' end,
+        3
+    ), '')
+from (
+    select
+        landings.landing_id,
+        landings.received,
+        coalesce(measures.typed, 0) as typed,
+        coalesce(measures.valid, 0) as valid,
+        coalesce(measures.rejected, 0) as rejected,
+        coalesce(measures.distinct_keys, 0) as distinct_keys,
+        {{ 'coalesce(measures.recent, 0)' if feed.fresh else 'cast(null as bigint)' }} as recent,
+        commonest.reject_reasons as commonest_reason,
+        {{ fewest_rows(feed) if feed.shrinks_by is defined else 'cast(null as bigint)' }} as fewest
+    from {{ landed }} as landings
+    left join (
+        select
+            landing_id,
+            count(*) as typed,
+            count(case when reject_reasons is null then 1 end) as valid,
+            count(case when reject_reasons <> '' then 1 end) as rejected,
+            count(case when reject_reasons is null and not is_overtaken then 1 end) as distinct_keys
+            {%- if feed.fresh %},
+            count(
+                case
+                    when
+                        reject_reasons is null
+                        and {{ feed.fresh.column }} >= file_date - interval '{{ feed.fresh.days - 1 }} day'
+                        and {{ feed.fresh.column }} < file_date + interval '1 day'
+                        then 1
+                end
+            ) as recent
+            {%- endif %}
+        from {{ this }}
+        where landing_id in ({{ landing_ids }})
+        group by landing_id
+    ) as measures on landings.landing_id = measures.landing_id
+    left join (
+        select landing_id, reject_reasons
+        from {{ this }}
+        where landing_id in ({{ landing_ids }}) and reject_reasons <> ''
+        group by landing_id, reject_reasons
+        qualify row_number() over (partition by landing_id order by count(*) desc, reject_reasons) = 1
+    ) as commonest on landings.landing_id = commonest.landing_id
+    where landings.landing_id in ({{ landing_ids }})
+) as judged
+where {{ landed }}.landing_id = judged.landing_id
+{%- endmacro %}
+
+
+{#- How many rows an extract must have, by the last one before it that was let through. -#}
+{% macro fewest_rows(feed) %}
+(
+    select (1 - {{ feed.shrinks_by }}) * max_by(earlier.valid, earlier.source_file)
+    from ({{ passed_landings(ref('file_verdicts'), feed.name) }}) as earlier
+    where earlier.source_file < landings.source_file
 )
-{% endmacro %}
-
-
-{#- The landings of this run that wait for a verdict, or were judged before all rows were there or before a person
-    let them through. -#}
-{% macro landings_to_judge() %}
-    {%- if not is_incremental() -%}
-        {{ return(landing_ids('select * from ' ~ source('landing', 'landed_files'))) }}
-    {%- endif -%}
-    {%- set unjudged -%}
-        select landed.landing_id
-        from {{ source('landing', 'landed_files') }} as landed
-        left join {{ this }} as verdicts on landed.landing_id = verdicts.landing_id
-        where {{ of_run('landed.file_date') }}
-            and (verdicts.landing_id is null or verdicts.received <> verdicts.valid + verdicts.rejected)
-        union
-        select landing_id from ({{ released_since(this) }}) as released where {{ of_run() }}
-    {%- endset -%}
-    {{ return(landing_ids(unjudged)) }}
-{% endmacro %}
+{%- endmacro %}
 
 
 {#- A post-hook after large loads: dbt leaves a model's temporary table until the connection closes, and on DuckDB it takes

@@ -1,25 +1,20 @@
-{#- A table of what arrived: every column text, plus the file, its content hash and the record number.
-    The columns are those of the model's properties file. New and restated files only; a malformed file goes to
-    `refused_files` whole. The table is never dropped, not by --full-refresh either: the files may be gone. -#}
+{#- A table of what arrived: every column of the contract as text, plus the file, its content hash and the record number.
+    New and restated files only; a malformed file goes to `refused_files` whole. The table is never dropped, not by
+    --full-refresh either: the files may be gone. A column that the contract has gained is null for what came before. -#}
 {% materialization load_files, default %}
     {%- set relation = this.incorporate(type='table') -%}
-    {%- set feed = config.require('feed') -%}
-    {%- set landed = source('landing', 'landed_files') -%}
-    {%- set refused = source('landing', 'refused_files') -%}
-    {%- set released = source('landing', 'released_files') -%}
+    {%- set feed = feed_of(config.require('feed')) -%}
+    {%- set contract = contract_columns(feed.name) -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
-    {% for table, columns in [
-        (relation, model.columns),
-        (landed, source_columns('landed_files')),
-        (refused, source_columns('refused_files')),
-        (released, source_columns('released_files')),
-    ] %}
+    {%- for change in create_raw_table(relation, contract) %}
         {% call statement('create_' ~ loop.index, auto_begin=False) %}
-            {{ create_if_missing(table, columns) }}
+            {{ change }}
         {% endcall %}
-    {% endfor %}
-    {% do load_new_files(relation, landed, refused, feed, file_columns(model.columns), run_date()) %}
+    {%- endfor %}
+    {% do load_new_files(
+        relation, source('landing', 'landed_files'), source('landing', 'refused_files'), feed, contract, run_date()
+    ) %}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {% call statement('main') %}
         select 1
@@ -32,16 +27,48 @@
 {% endmaterialization %}
 
 
-{% macro create_if_missing(table, columns) %}
-create table if not exists {{ table }} (
-    {% for column in columns.values() %}{{ column.name }} {{ column.data_type }}{{ ', ' if not loop.last }}{% endfor %}
-)
+{#- The statements after which a raw table has all columns of the contract. -#}
+{% macro create_raw_table(relation, contract) %}
+    {%- set known = load_relation(relation) -%}
+    {%- set statements = [] -%}
+    {%- if known -%}
+        {%- set there = adapter.get_columns_in_relation(known) | map(attribute='name') | map('lower') | list -%}
+        {%- for column in contract if column.name not in there -%}
+            {%- do statements.append('alter table ' ~ relation ~ ' add column ' ~ column.name ~ ' varchar') -%}
+        {%- endfor -%}
+    {%- else -%}
+        {%- set columns = [] -%}
+        {%- for column in contract -%}{%- do columns.append({'name': column.name, 'data_type': 'varchar'}) -%}{%- endfor -%}
+        {%- for name, data_type in [
+            ('source_file', 'varchar'), ('content_hash', 'varchar'), ('source_record', 'bigint'), ('file_date', 'date'),
+            ('landing_id', 'bigint')
+        ] -%}
+            {%- do columns.append({'name': name, 'data_type': data_type}) -%}
+        {%- endfor -%}
+        {%- do statements.append(create_if_missing(relation, columns)) -%}
+    {%- endif -%}
+    {{ return(statements) }}
 {% endmacro %}
 
 
-{#- The columns of a raw table that stand in the files: all but those that say where a row came from. -#}
-{% macro file_columns(columns) %}
-    {{ return(columns.keys() | reject('in', ['source_file', 'content_hash', 'source_record', 'file_date', 'landing_id']) | list) }}
+{#- The registers of the landing zone: a pre-hook of the first model that reads them. -#}
+{% macro create_registers() %}
+    {%- for name in ['landed_files', 'refused_files', 'released_files'] %}
+        {{ create_if_missing(source('landing', name), source_columns(name).values()) }};
+        {#- One that an earlier version of this project made may lack a column. -#}
+        {%- set known = load_relation(source('landing', name)) -%}
+        {%- set there = adapter.get_columns_in_relation(known) | map(attribute='name') | map('lower') | list if known else [] -%}
+        {%- for column in source_columns(name).values() if known and column.name not in there %}
+            alter table {{ known }} add column {{ column.name }} {{ column.data_type }};
+        {%- endfor %}
+    {%- endfor %}
+{% endmacro %}
+
+
+{% macro create_if_missing(table, columns) %}
+create table if not exists {{ table }} (
+    {% for column in columns %}{{ column.name }} {{ column.data_type }}{{ ', ' if not loop.last }}{% endfor %}
+)
 {% endmacro %}
 
 
@@ -51,18 +78,24 @@ create table if not exists {{ table }} (
 {% endmacro %}
 
 
-{% macro load_new_files(relation, landed, refused, feed, columns, day) %}
-    {{ return(adapter.dispatch('load_new_files')(relation, landed, refused, feed, columns, day)) }}
+{% macro load_new_files(relation, landed, refused, feed, contract, day) %}
+    {{ return(adapter.dispatch('load_new_files')(relation, landed, refused, feed, contract, day)) }}
 {% endmacro %}
 
 
-{% macro duckdb__load_new_files(relation, landed, refused, feed, columns, day) %}
+{% macro duckdb__load_new_files(relation, landed, refused, feed, contract, day) %}
     {%- set wanted = [] -%}
-    {%- for name in columns -%}{%- do wanted.append(api.Column(name, 'varchar')) -%}{%- endfor -%}
-    {% do adapter.store_relation(
-        'landing', relation, wanted, landing_root(), 'csv',
-        {'feed': feed, 'run_date': day, 'landed': landed, 'refused': refused}
-    ) %}
+    {%- for column in contract -%}{%- do wanted.append(api.Column(column.name, 'varchar')) -%}{%- endfor -%}
+    {% do adapter.store_relation('landing', relation, wanted, landing_root(), 'csv', {
+        'feed': feed.name, 'hourly': feed.files == 'hourly', 'run_date': day, 'landed': landed, 'refused': refused,
+        'optional': optional_columns(contract)
+    }) %}
+{% endmacro %}
+
+
+{#- The columns that a file may lack. -#}
+{% macro optional_columns(contract) %}
+    {{ return(contract | selectattr('config.meta.optional', 'true') | map(attribute='name') | list) }}
 {% endmacro %}
 
 
@@ -73,9 +106,10 @@ create table if not exists {{ table }} (
 
 {#- COPY INTO, file by file, from the stage over the landing root (var `landing_stage`). The header is read first, so that
     columns are taken by name; a file is copied whole or skipped whole. -#}
-{% macro snowflake__load_new_files(relation, landed, refused, feed, columns, day) %}
+{% macro snowflake__load_new_files(relation, landed, refused, feed, contract, day) %}
+    {%- set columns, optional = contract | map(attribute='name') | list, optional_columns(contract) -%}
     {%- set stage = '@' ~ var('landing_stage') -%}
-    {%- set prefix = 'raw/' ~ feed ~ '/' ~ (day ~ '/' if day else '') -%}
+    {%- set prefix = 'raw/' ~ feed.name ~ '/' ~ (day ~ '/' if day else '') -%}
     {%- for statement in snowflake_load_objects(relation) -%}{%- do run_query(statement) -%}{%- endfor -%}
     {%- do run_query('list ' ~ stage ~ '/' ~ prefix) -%}
     {%- set files = run_query(snowflake_new_files(landed, refused, feed)).rows -%}
@@ -88,7 +122,7 @@ create table if not exists {{ table }} (
         } -%}
         {%- set header = run_query(snowflake_header(relation, stage, file)).rows -%}
         {%- set names = header[0][0].split(',') | map('replace', '"', '') | map('trim') | list if header else [] -%}
-        {%- set lacking = columns | reject('in', names) | join(', ') -%}
+        {%- set lacking = columns | reject('in', names + optional) | join(', ') -%}
         {%- if lacking or names | unique | list | length < names | length -%}
             {%- set problem = 'the header lacks ' ~ lacking if lacking else 'a column stands more than once in the header' -%}
             {%- do run_query(snowflake_refuse(refused, file, 1, problem)) -%}
@@ -121,7 +155,7 @@ create table if not exists {{ table }} (
 {% macro snowflake_new_files(landed, refused, feed) %}
 with listed as (
     select
-        substr("name", position('raw/{{ feed }}/' in "name")) as source_file,
+        substr("name", position('raw/{{ feed.name }}/' in "name")) as source_file,
         "md5" as content_hash
     from table(result_scan(last_query_id()))
 ),
@@ -148,7 +182,10 @@ left join known
     on listed.source_file = known.source_file and listed.content_hash = known.content_hash
 where
     known.source_file is null
-    and regexp_like(listed.source_file, 'raw/{{ feed }}/[0-9]{4}-[0-9]{2}-[0-9]{2}/[^/]+[.]csv([.]gz)?')
+    and regexp_like(
+        listed.source_file,
+        'raw/{{ feed.name }}/[0-9]{4}-[0-9]{2}-[0-9]{2}/{{ '([01][0-9]|2[0-3])/' if feed.files == 'hourly' }}[^/]+[.]csv([.]gz)?'
+    )
 order by listed.source_file
 {% endmacro %}
 
@@ -168,7 +205,7 @@ copy into {{ relation }} (
 from (
     select
         {% for column in columns -%}
-        ${{ names.index(column) + 1 }},
+        {{ '$' ~ (names.index(column) + 1) if column in names else 'null' }},
         {% endfor -%}
         {{ text_literal(file.path) }},
         '{{ file.content_hash }}',

@@ -13,16 +13,16 @@
     {%- if not at_work() -%}{{ return({'arriving': 'null', 'replaced': 'null', 'several': true}) }}{%- endif -%}
     {%- set feed = config.require('feed') -%}
     {%- if not is_incremental() -%}
-        {%- set arriving = landing_ids(passed_landings(ref(feed.verdicts))) -%}
+        {%- set arriving = landing_ids(passed_landings(ref('file_verdicts'), feed)) -%}
         {{ return({'arriving': arriving, 'replaced': 'null', 'several': ',' in arriving}) }}
     {%- endif -%}
     {%- set ledger = ref('load_ledger') -%}
-    {%- set arriving = arriving_landings(ref(feed.verdicts), ledger) -%}
+    {%- set arriving = arriving_landings(ref('file_verdicts'), ledger, feed) -%}
     {%- set replaced -%}
         select landed.landing_id
         from {{ source('landing', 'landed_files') }} as landed
         inner join ({{ arriving }}) as arriving on landed.source_file = arriving.source_file
-        where landed.landing_id in ({{ landings_in_force(ledger) }})
+        where landed.landing_id in ({{ landings_in_force(ledger, feed) }})
     {%- endset -%}
     {%- set arriving, replaced = landing_ids(arriving), landing_ids(replaced) -%}
     {{ return({'arriving': arriving, 'replaced': replaced, 'several': ',' in arriving or replaced != 'null'}) }}
@@ -30,10 +30,10 @@
 
 
 {#- The landings that are let through and are not in the ledger yet, of this run. -#}
-{% macro arriving_landings(verdicts, ledger) %}
+{% macro arriving_landings(verdicts, ledger, feed=none) %}
 select passed.*
-from ({{ passed_landings(verdicts) }}) as passed
-where {{ of_run('passed.file_date') }}
+from ({{ passed_landings(verdicts, feed) }}) as passed
+where {{ of_run(row='passed') }}
     {% if ledger -%}
     and not exists (
         select 1
@@ -48,27 +48,30 @@ where {{ of_run('passed.file_date') }}
 
 {#- The query of a model of this strategy: of the files that arrive, and of what comes back because an earlier content
     goes, the newest version of each key. The plan travels with the query as a comment. -#}
-{% macro newest_versions(typed, clean, key) %}
+{% macro newest_versions(feed) %}
 {%- if not execute -%}{{ return('') }}{%- endif -%}
-{%- set plan, contract = merge_plan(), contract_names(typed.identifier) -%}
+{%- set plan = merge_plan() -%}
+{%- set key, contract, typed = feed_of(feed).key, contract_names(feed), ref('typed_' ~ feed) -%}
+{%- set whole = feed_of(feed).kind == 'extract' -%}
 {%- set columns = (contract + ['source_file', 'source_record']) | join(', ') -%}
 {%- set candidates -%}
     select {{ columns }}
-    from {{ clean }}
-    where landing_id in ({{ plan.arriving }})
-    {%- if plan.replaced != 'null' %}
+    from {{ ref('clean_' ~ feed) }}
+    where landing_id in ({{ newest_extract(plan, feed) if whole else plan.arriving }})
+    {%- if plan.replaced != 'null' and not whole %}
     union all
     select {{ columns }}
     from {{ typed }}
     where
         reject_reasons is null
         and landing_id not in ({{ plan.arriving }}, {{ plan.replaced }})
-        and landing_id in ({{ landings_in_force(ref('load_ledger')) }})
-        and {{ key }} in (select {{ key }} from {{ typed }} where landing_id in ({{ plan.replaced }}))
+        and landing_id in ({{ landings_in_force(ref('load_ledger'), feed) }})
+        and {{ key_value(key) }} in (select {{ key_list(key) }} from {{ typed }} where landing_id in ({{ plan.replaced }}))
     {%- endif %}
 {%- endset -%}
 -- merging landings: {{ plan.arriving }}; replacing: {{ plan.replaced }}
-{% if plan.several -%}
+{%- set several = plan.several and not whole %}
+{% if several -%}
 with overtaken as (
 {{ overtaken_rows(candidates, key, contract) }}
 )
@@ -77,7 +80,7 @@ with overtaken as (
 {%- endif %}
 select {{ columns }}
 from ({{ candidates }}) as candidates
-{%- if plan.several %}
+{%- if several %}
 where not exists (
     select 1
     from overtaken
@@ -86,10 +89,27 @@ where not exists (
 {%- endif %}
 {% endmacro %}
 
+{#- Of an extract, the one landing that the table is made of after this merge: that of the newest file, by its path; none
+    if nothing arrives. -#}
+{% macro newest_extract(plan, feed) %}
+    {%- if not at_work() or plan.arriving == 'null' -%}{{ return('null') }}{%- endif -%}
+    {%- set candidates -%}
+        select landing_id, source_file
+        from {{ source('landing', 'landed_files') }}
+        where landing_id in ({{ plan.arriving }})
+        {%- if is_incremental() %}
+            or landing_id in ({{ landings_in_force(ref('load_ledger'), feed) }}) and landing_id not in ({{ plan.replaced }})
+        {%- endif %}
+        qualify row_number() over (order by source_file desc, landing_id desc) = 1
+    {%- endset -%}
+    {{ return(landing_ids(candidates)) }}
+{% endmacro %}
+
+
 {% macro get_incremental_merge_newest_sql(arguments) %}
-    {%- set target, winners, key = arguments.target_relation, arguments.temp_relation, arguments.unique_key -%}
+    {%- set target, winners, feed = arguments.target_relation, arguments.temp_relation, config.require('feed') -%}
     {%- set columns = arguments.dest_columns | map(attribute='name') | map('lower') | list -%}
-    {%- set feed = config.require('feed') -%}
+    {%- set key, whole = feed_of(feed).key, feed_of(feed).kind == 'extract' -%}
     {#- The plan of the compiled query, not a new one: what landed since then is for the next run. -#}
     {%- set plan = modules.re.search('merging landings: ([0-9, ]+|null); replacing: ([0-9, ]+|null)', sql) -%}
     {%- if not plan -%}
@@ -97,16 +117,21 @@ where not exists (
     {%- endif -%}
     {%- set arriving, replaced = plan.group(1), plan.group(2) -%}
     {%- set keys -%}
-        select {{ key }} from {{ winners }}
+        select {{ key[0] }} from {{ winners }}
         union all
-        select {{ key }} from {{ ref(feed.contract) }} where landing_id in ({{ replaced }}) and reject_reasons is null
+        select {{ key[0] }} from {{ ref('typed_' ~ feed) }} where landing_id in ({{ replaced }}) and reject_reasons is null
     {%- endset -%}
-    {%- set ranges = key_ranges(key, keys) -%}
-    {{ collect_changes(target, winners, key, feed, replaced, ranges) }}
-    {{ count_entering(winners, key, feed) }}
+    {%- if whole -%}
+        {%- set ranges = 'none' if arriving == 'null' else 'all' -%}
+        {{ collect_extract(target, winners, key, ranges) }}
+    {%- else -%}
+        {%- set ranges = key_ranges(key[0], keys) -%}
+        {{ collect_changes(target, winners, key, feed, replaced, ranges) }}
+    {%- endif %}
+    {{ count_entering(winners, key, contract_names(feed)) }}
     {% call in_transaction() %}
     {{ write_ledger(feed, arriving) }}
-    {{ mark_touched_days() }}
+    {{ mark_touched_days() if config.get('day') }}
     {{ apply_changes(target, winners, key, columns, ranges) }}
     {{ forget_landings(feed) }}
     {% endcall %}
@@ -132,46 +157,57 @@ where not exists (
     newest version of this merge, if it has one. `wins` says that the new one takes its place, `leaves` that the old one
     goes. Keys that are not here are new. Content is compared only where the versions tie. -#}
 {% macro collect_changes(target, winners, key, feed, replaced, ranges, version='updated_at') %}
-    {%- set replacing = replaced != 'null' %}
+    {%- set replacing, contract = replaced != 'null', contract_names(feed) %}
 create or replace temporary table merge_changes as
 with existing as (
     select
-        {{ key }},
+        {{ key_list(key) }},
         {{ version }},
         source_file,
-        cast({{ feed.day }} as date) as day
+        {{ is_current(contract) }} as was_current,
+        {{ day_of_row() }} as day
         {%- if replacing %},
-        source_file in (select source_file from {{ ref(feed.verdicts) }} where landing_id in ({{ replaced }})) as is_replaced
+        source_file in (
+            select source_file from {{ source('landing', 'landed_files') }} where landing_id in ({{ replaced }})
+        ) as is_replaced
         {%- endif %}
     from {{ target }}
-    where {{ within(key, ranges) }}
+    where {{ within(key[0], ranges) }}
 ),
 met as (
     select
-        existing.{{ key }},
+        {{ key_list(key, 'existing') }},
         existing.source_file as old_file,
+        existing.was_current,
         existing.day as old_day,
         winners.source_file as new_file,
         {{ 'existing.is_replaced or ' if replacing }}winners.{{ version }} > existing.{{ version }} as is_newer,
         {{ 'not existing.is_replaced and ' if replacing }}winners.{{ version }} = existing.{{ version }} as ties
     from existing
-    inner join {{ winners }} as winners on existing.{{ key }} = winners.{{ key }}
+    inner join {{ winners }} as winners on {{ same_key('existing', 'winners', key) }}
 ),
 tied as (
-    select existing.{{ key }}
-    from (select {{ key }} from met where ties) as ties
-    inner join {{ winners }} as winners on ties.{{ key }} = winners.{{ key }}
-    inner join {{ target }} as existing on ties.{{ key }} = existing.{{ key }} and {{ within('existing.' ~ key, ranges) }}
-    where {{ is_newer('winners', 'existing', contract_names(feed.contract)) }}
+    select {{ key_list(key, 'existing') }}
+    from (select {{ key_list(key) }} from met where ties) as ties
+    inner join {{ winners }} as winners on {{ same_key('ties', 'winners', key) }}
+    inner join {{ target }} as existing
+        on {{ same_key('ties', 'existing', key) }} and {{ within('existing.' ~ key[0], ranges) }}
+    where {{ is_newer('winners', 'existing', contract) }}
 ),
 compared as (
-    select {{ key }}, old_file, old_day, new_file, is_newer or {{ key }} in (select {{ key }} from tied) as wins
+    select
+        {{ key_list(key) }},
+        old_file,
+        was_current,
+        old_day,
+        new_file,
+        is_newer or {{ key_value(key) }} in (select {{ key_list(key) }} from tied) as wins
     from met
     {%- if replacing %}
     union all
-    select {{ key }}, source_file, day, null, false
+    select {{ key_list(key) }}, source_file, was_current, day, null, false
     from existing
-    where is_replaced and not exists (select 1 from {{ winners }} as winners where winners.{{ key }} = existing.{{ key }})
+    where is_replaced and not exists (select 1 from {{ winners }} as winners where {{ same_key('winners', 'existing', key) }})
     {%- endif %}
 )
 select *, wins or new_file is null as leaves
@@ -179,19 +215,52 @@ from compared;
 {% endmacro %}
 
 
+{#- The same for an extract, which takes the place of all that is there. -#}
+{% macro collect_extract(target, winners, key, ranges) %}
+create or replace temporary table merge_changes as
+select
+    {{ key_list(key, 'existing') }},
+    existing.source_file as old_file,
+    {{ is_current(contract_names(config.require('feed')), 'existing') }} as was_current,
+    {{ day_of_row() }} as old_day,
+    winners.source_file as new_file,
+    winners.source_file is not null as wins,
+    true as leaves
+from {{ target }} as existing
+left join {{ winners }} as winners on {{ same_key('existing', 'winners', key) }}
+where {{ within(key[0], ranges) }};
+{% endmacro %}
+
+
 {#- What of the winners goes in. -#}
 {% macro entering(winners, key) %}
 from {{ winners }} as winners
-where not exists (select 1 from merge_changes where merge_changes.{{ key }} = winners.{{ key }} and not merge_changes.wins)
+where not exists (
+    select 1 from merge_changes where {{ same_key('merge_changes', 'winners', key) }} and not merge_changes.wins
+)
 {%- endmacro %}
 
 
+{#- Whether a row stands in production: one that says that its key is deleted is kept, so that no older version comes
+    back, but does not. -#}
+{% macro is_current(contract, row=none) %}
+    {%- set of = row ~ '.' if row else '' -%}
+    {{ return('not ' ~ of ~ 'is_deleted' if 'is_deleted' in contract else 'true') }}
+{% endmacro %}
+
+
+{#- The day by which a model's totals are counted; null for a model without. -#}
+{% macro day_of_row() %}
+    {{ return('cast(' ~ (config.get('day') or 'null') ~ ' as date)') }}
+{% endmacro %}
+
+
 {#- The same, counted by file and day. -#}
-{% macro count_entering(winners, key, feed) %}
+{% macro count_entering(winners, key, contract) %}
 create or replace temporary table merge_entering as
-select source_file as file, cast({{ feed.day }} as date) as day, count(*) as entering
+select source_file as file, {{ day_of_row() }} as day, count(case when {{ is_current(contract) }} then 1 end) as entering
 {{ entering(winners, key) }}
-group by source_file, cast({{ feed.day }} as date);
+group by source_file, {{ day_of_row() }};
 {% endmacro %}
 
 
@@ -247,9 +316,10 @@ select min(low), max(high) from numbered group by part order by 1
 {% endmacro %}
 
 
-{#- The condition that a key lies in one of the ranges: it lets the engine skip the history and can never lose a
-    match. -#}
+{#- The condition that a key lies in one of the ranges, or in `all` or `none`: it lets the engine skip the history and can
+    never lose a match. -#}
 {% macro within(key, ranges) %}
+    {%- if ranges is string -%}{{ return('true' if ranges == 'all' else 'false') }}{%- endif -%}
     {%- set conditions = [] -%}
     {%- for range in ranges or [] -%}
         {%- do conditions.append(key ~ ' between ' ~ range | join(' and ')) -%}
@@ -274,7 +344,7 @@ select min(low), max(high) from numbered group by part order by 1
 {#- The ledger before the rows move: the other files whose rows are overtaken or come back, the files that arrive, the
     files that are held. -#}
 {% macro write_ledger(feed, arriving) %}
-    {%- set ledger, verdicts = ref('load_ledger'), ref(feed.verdicts) %}
+    {%- set ledger, verdicts = ref('load_ledger'), ref('file_verdicts') %}
 update {{ ledger }}
 set
     current_rows = current_rows + moved.difference,
@@ -284,7 +354,7 @@ from (
     from (
         select file, entering as difference from merge_entering
         union all
-        select old_file, -count(*) from merge_changes where leaves group by old_file
+        select old_file, -count(*) from merge_changes where leaves and was_current group by old_file
     ) as movements
     group by file
     having sum(difference) <> 0
@@ -311,9 +381,9 @@ left join (
 ) as entered on arriving.source_file = entered.file
 where arriving.landing_id in ({{ arriving }});
 
-delete from {{ ledger }} where verdict = 'held' and {{ of_run() }};
+delete from {{ ledger }} where verdict = 'held' and {{ of_run(feed) }};
 
-{{ insert_held(ledger, verdicts, of_run()) }}
+{{ insert_held(ledger, verdicts, of_run(feed)) }}
 {% endmacro %}
 
 
@@ -341,8 +411,8 @@ where {{ condition }};
 
 {#- The whole ledger from what is stored, after a first run or a full refresh. -#}
 {% macro recount_ledger() %}
-    {%- set ledger, verdicts = ref('load_ledger'), ref(config.require('feed').verdicts) %}
-delete from {{ ledger }};
+    {%- set ledger, verdicts, feed = ref('load_ledger'), ref('file_verdicts'), config.require('feed') %}
+delete from {{ ledger }} where {{ of_feed(feed) }};
 
 insert into {{ ledger }} ({{ ledger_columns() }})
 select
@@ -355,12 +425,15 @@ select
     passed.valid - coalesce(final.current_rows, 0),
     passed.rejected,
     0
-from ({{ passed_landings(verdicts) }}) as passed
+from ({{ passed_landings(verdicts, feed) }}) as passed
 left join (
-    select source_file, count(*) as current_rows from {{ this }} group by source_file
+    select source_file, count(*) as current_rows
+    from {{ this }}
+    where {{ is_current(contract_names(feed)) }}
+    group by source_file
 ) as final on passed.source_file = final.source_file;
 
-{{ insert_held(ledger, verdicts, 'true') }}
+{{ insert_held(ledger, verdicts, of_feed(feed)) }}
 {% endmacro %}
 
 
@@ -368,7 +441,7 @@ left join (
 {% macro mark_all_days() %}
     {%- set totals = load_relation(relation_of('sales_by_day')) %}
 insert into {{ source('landing', 'touched_days') }} (day, touched_by)
-select distinct cast({{ config.require('feed').day }} as date), '{{ invocation_id }}' from {{ this }}
+select distinct {{ day_of_row() }}, '{{ invocation_id }}' from {{ this }}
     {%- if totals %}
 union
 select distinct day, '{{ invocation_id }}' from {{ totals }}
@@ -395,7 +468,7 @@ from (
 {#- DuckDB pays for an update in place what a delete and an insert cost together several times over. -#}
 {% macro duckdb__apply_changes(target, winners, key, columns, ranges) %}
 delete from {{ target }}
-where {{ within(key, ranges) }} and {{ key }} in (select {{ key }} from merge_changes where leaves);
+where {{ within(key[0], ranges) }} and {{ key_value(key) }} in (select {{ key_list(key) }} from merge_changes where leaves);
 
 insert into {{ target }} ({{ columns | join(', ') }})
 select {{ columns | join(', ') }} {{ entering(winners, key) }};
@@ -403,15 +476,17 @@ select {{ columns | join(', ') }} {{ entering(winners, key) }};
 
 {% macro snowflake__apply_changes(target, winners, key, columns, ranges) %}
 delete from {{ target }}
-where {{ within(key, ranges) }} and {{ key }} in (select {{ key }} from merge_changes where leaves and new_file is null);
+where
+    {{ within(key[0], ranges) }}
+    and {{ key_value(key) }} in (select {{ key_list(key) }} from merge_changes where leaves and new_file is null);
 
 merge into {{ target }} as existing
 using (
     select * {{ entering(winners, key) }}
 ) as winners
-    on winners.{{ key }} = existing.{{ key }} and {{ within('existing.' ~ key, ranges) }}
+    on {{ same_key('winners', 'existing', key) }} and {{ within('existing.' ~ key[0], ranges) }}
 when matched then update set
-    {% for column in columns if column != key -%}
+    {% for column in columns if column not in key -%}
     {{ column }} = winners.{{ column }}{{ ',' if not loop.last }}
     {% endfor %}
 when not matched then insert ({{ columns | join(', ') }})
@@ -425,14 +500,14 @@ when not matched then insert ({{ columns | join(', ') }})
     {%- set older -%}
         select landing_id
         from {{ landed }}
-        where {{ of_run() }}
+        where {{ of_run(feed) }}
         qualify landing_id < max(landing_id) over (partition by source_file)
     {%- endset -%}
     {%- set older = landing_ids(older) -%}
     {%- if older != 'null' %}
-        {% for table in [ref(feed.raw), ref(feed.contract), ref(feed.verdicts), landed] %}
+        {% for table in [ref('raw_' ~ feed), ref('typed_' ~ feed), landed] %}
 delete from {{ table }}
-where landing_id in ({{ older }}) and landing_id not in ({{ landings_in_force(ledger) }});
+where landing_id in ({{ older }}) and landing_id not in ({{ landings_in_force(ledger, feed) }});
         {% endfor %}
     {%- endif -%}
 {% endmacro %}
@@ -441,10 +516,10 @@ where landing_id in ({{ older }}) and landing_id not in ({{ landings_in_force(le
 {#- A merge of files whose rows are not all accounted for would lose some, so there is none. The tests of the gate say
     the same; this holds without them too, for `dbt run`. -#}
 {% macro stop_if_rows_are_missing() %}
-    {%- set verdicts = ref(config.require('feed').verdicts) -%}
+    {%- set feed = config.require('feed') -%}
     {%- set query -%}
         select source_file, received, valid, rejected
-        from ({{ passed_landings(verdicts) }}) as passed
+        from ({{ passed_landings(ref('file_verdicts'), feed) }}) as passed
         where received <> valid + rejected and {{ of_run() }}
         order by source_file
     {%- endset -%}
@@ -452,7 +527,7 @@ where landing_id in ({{ older }}) and landing_id not in ({{ landings_in_force(le
         {{ exceptions.raise_compiler_error(
             row[0] ~ ': ' ~ row[1] ~ ' rows were received, but ' ~ row[2] ~ ' are valid and ' ~ row[3]
             ~ ' rejected. Nothing was merged. Run the transform again; if it stays, the typing of '
-            ~ config.require('feed').contract ~ ' loses rows.'
+            ~ 'typed_' ~ feed ~ ' loses rows.'
         ) }}
     {%- endfor -%}
 {% endmacro %}

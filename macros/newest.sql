@@ -27,13 +27,16 @@ end
 
 {#- The rows of a query that another one of the same key overtakes. Only keys that stand more than once are put in order,
     and the other rows stay as they came: a window over all would shuffle them, and with them the ranges of keys and
-    days by which both engines skip the history. Read it as a subquery: DuckDB keeps a CTE that is read twice in memory. -#}
+    days by which both engines skip the history. The query is a subquery each time: DuckDB keeps in memory what is read
+    twice from a CTE. -#}
 {% macro overtaken_rows(rows, key, columns) %}
-select rows_of_key.source_file, rows_of_key.source_record
-from ({{ rows }}) as rows_of_key
-where rows_of_key.{{ key }} in (select repeated.{{ key }} from ({{ rows }}) as repeated group by repeated.{{ key }} having count(*) > 1)
+select versions.source_file, versions.source_record
+from ({{ rows }}) as versions
+where {{ key_value(key, 'versions') }} in (
+    select {{ key_list(key, 'repeated') }} from ({{ rows }}) as repeated group by {{ key_list(key, 'repeated') }} having count(*) > 1
+)
 qualify row_number() over (
-    partition by rows_of_key.{{ key }}
-    order by {{ newest_first(columns, row='rows_of_key') }}
+    partition by {{ key_list(key, 'versions') }}
+    order by {{ newest_first(columns, row='versions') }}
 ) > 1
 {% endmacro %}

@@ -10,7 +10,7 @@
         {{ stop_release('Nothing has been loaded yet. Run `dbt build` first.') }}
     {%- endif -%}
     {%- call statement('create_register') -%}
-        {{ create_if_missing(source('landing', 'released_files'), source_columns('released_files')) }}
+        {{ create_if_missing(source('landing', 'released_files'), source_columns('released_files').values()) }}
     {%- endcall -%}
 
     {%- for record, problem in run_query(refusal_of(refused, file)).rows -%}

@@ -17,10 +17,13 @@
 {% endmacro %}
 
 
-{#- The condition that a file belongs to the run. -#}
-{% macro of_run(file_date='file_date') %}
+{#- The condition that a file belongs to the run, and to a feed if one is named. -#}
+{% macro of_run(feed=none, row=none) %}
     {%- set day = run_date() if execute else none -%}
-    {{ return(file_date ~ " = cast('" ~ day ~ "' as date)" if day else 'true') }}
+    {%- set of = row ~ '.' if row else '' -%}
+    {%- set conditions = [of ~ "file_date = cast('" ~ day ~ "' as date)"] if day else [] -%}
+    {%- if feed -%}{%- do conditions.append(of_feed(feed, of ~ 'source_file')) -%}{%- endif -%}
+    {{ return(conditions | join(' and ') or 'true') }}
 {% endmacro %}
 
 

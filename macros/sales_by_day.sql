@@ -8,7 +8,7 @@ create table if not exists {{ source('landing', 'touched_days') }} (day date, to
 
 {#- The stale `days` as ISO dates, and the `merges` that touched them. -#}
 {% macro touched_days() %}
-    {%- if not at_work() or is_audit() -%}{{ return({'days': [], 'merges': []}) }}{%- endif -%}
+    {%- if not at_work() -%}{{ return({'days': [], 'merges': []}) }}{%- endif -%}
     {%- set query = 'select day, touched_by from ' ~ source('landing', 'touched_days') ~ ' order by day, touched_by' -%}
     {%- set rows = run_query(query).rows -%}
     {{ return({

@@ -20,6 +20,8 @@
     {%- set type = data_type | lower -%}
     {%- if type in ('varchar', 'text') -%}
         {{ return(value) }}
+    {%- elif type == 'boolean' -%}
+        {%- set pattern = '(true|false|True|False|TRUE|FALSE)' -%}
     {%- elif type == 'integer' -%}
         {%- set pattern = '[+-]?[0-9]{1,18}' -%}
     {%- elif type.startswith('decimal(') -%}

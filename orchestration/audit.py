@@ -6,7 +6,7 @@ import sys
 
 from dbt.cli.main import dbtRunner
 
-COMPUTED = ["path:models/staging", "path:models/marts", "path:models/monitoring"]
+COMPUTED = ["--select", "path:models", "--exclude", "config.materialized:load_files"]
 OPTIONS = ["--vars", "{audit: true}", "--target-path", ".local/audit"]
 
 
@@ -25,7 +25,11 @@ def audit() -> bool:
         return False
     print("Computing production anew from the raw tables ...", flush=True)
     try:
-        return dbt("--quiet", "run", "--full-refresh", "--select", *COMPUTED) and dbt("run-operation", "audit_compare")
+        return (
+            dbt("--quiet", "run-operation", "audit_registers")
+            and dbt("--quiet", "run", "--full-refresh", *COMPUTED)
+            and dbt("run-operation", "audit_compare")
+        )
     finally:
         dbt("--quiet", "run-operation", "audit_drop")
 

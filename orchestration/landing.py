@@ -14,7 +14,7 @@ import io
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -39,8 +39,9 @@ RECORD_LIMIT = 2_000_000
 # An S3 that does not answer is given up after this long, this many times.
 ANSWER_SECONDS = 20
 ATTEMPTS = 3
-# raw/<feed>/<date>
-DAY_DEPTH = 3
+# Below raw/<feed>/<date>/
+FILE_OF_A_DAY = re.compile(r"[^/]+\.csv(\.gz)?")
+FILE_OF_AN_HOUR = re.compile(r"([01][0-9]|2[0-3])/[^/]+\.csv(\.gz)?")
 # One transaction takes this many files: a commit each would cost more than the loading of small ones.
 FILES_A_TRANSACTION = 200
 # Without the last one a folder named a=b on the way to a file would become a column.
@@ -52,6 +53,17 @@ CREDENTIALS = (
 )
 
 csv.field_size_limit(RECORD_LIMIT)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One kind of file: the contract's columns in their order, those of them that a file may lack, and whether its
+    files come by the hour."""
+
+    name: str
+    columns: Sequence[str]
+    optional: Collection[str] = ()
+    hourly: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,8 +107,8 @@ class FolderZone:
                 "`make setup` makes the demo's."
             )
 
-    def entries(self, prefix: str) -> Iterator[tuple[str, str, str]]:
-        """Yields (path, url, fingerprint) of the files below a prefix; of a folder in a day's only the path."""
+    def entries(self, prefix: str, depth: int) -> Iterator[tuple[str, str, str]]:
+        """Yields (path, url, fingerprint) of the files below a prefix; of a folder that is deeper only the path."""
 
         def stop(error: OSError) -> None:
             if not isinstance(error, FileNotFoundError):
@@ -104,7 +116,7 @@ class FolderZone:
 
         for folder, folders, names in os.walk(self.root / prefix, onerror=stop, followlinks=True):
             path = Path(folder).relative_to(self.root)
-            if len(path.parts) >= DAY_DEPTH:
+            if len(path.parts) >= depth:
                 yield from ((f"{path.as_posix()}/{name}/...", "", "") for name in folders)
                 folders.clear()
             for name in names:
@@ -152,8 +164,8 @@ class S3Zone:
             )
             self._let_duckdb_read(session, connection)
 
-    def entries(self, prefix: str) -> Iterator[tuple[str, str, str]]:
-        """Yields (path, url, fingerprint) of every object below a prefix."""
+    def entries(self, prefix: str, depth: int) -> Iterator[tuple[str, str, str]]:
+        """Yields (path, url, fingerprint) of every object below a prefix, however deep."""
         base = f"{self.base}/" if self.base else ""
         for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=base + prefix):
             for item in page.get("Contents", []):
@@ -251,15 +263,16 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def landed_files(zone: Zone, feed: str, run_date: date | None) -> tuple[list[LandedFile], list[str]]:
+def landed_files(zone: Zone, feed: Feed, run_date: date | None) -> tuple[list[LandedFile], list[str]]:
     """Lists the files of a feed, of one day or of all, in the order of their paths.
 
-    Returns the `.csv` and `.csv.gz` files that stand directly in `raw/<feed>/<date>/`, and the paths of
-    anything else there.
+    Returns the `.csv` and `.csv.gz` files that stand directly in `raw/<feed>/<date>/`, of an hourly feed in
+    `raw/<feed>/<date>/<hour>/`, and the paths of anything else there.
     """
-    base = f"raw/{feed}/"
+    base = f"raw/{feed.name}/"
+    in_day = FILE_OF_AN_HOUR if feed.hourly else FILE_OF_A_DAY
     found, others = [], []
-    for path, url, fingerprint in zone.entries(f"{base}{run_date}/" if run_date else base):
+    for path, url, fingerprint in zone.entries(f"{base}{run_date}/" if run_date else base, 4 if feed.hourly else 3):
         if (name := path.encode(errors="replace").decode()) != path:
             others.append(name)
             continue
@@ -268,7 +281,7 @@ def landed_files(zone: Zone, feed: str, run_date: date | None) -> tuple[list[Lan
             file_date = date.fromisoformat(day) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", day) else None
         except ValueError:
             file_date = None
-        if file_date and re.fullmatch(r"[^/]+\.csv(\.gz)?", name):
+        if file_date and in_day.fullmatch(name):
             found.append(LandedFile(path, url, file_date, fingerprint))
         elif not path.endswith("/"):
             others.append(path)
@@ -291,12 +304,12 @@ class _HashedReader(io.RawIOBase):
         return len(block)
 
 
-def inspect(open_file: Callable[[], BinaryIO], zipped: bool, wanted: Sequence[str]) -> Inspection:
+def inspect(open_file: Callable[[], BinaryIO], zipped: bool, feed: Feed) -> Inspection:
     """Reads a file once and tells its hash, its columns and what, if anything, is wrong with its bytes.
 
     DuckDB drops the rest of a file after an unclosed quote in some plans without an error, reads NUL bytes,
     takes an empty file for no rows, and checks the UTF-8 only of the columns that are asked for: those are
-    found here. `wanted` are the contract's columns.
+    found here.
     """
     result = Inspection()
     with open_file() as stream:
@@ -307,7 +320,7 @@ def inspect(open_file: Callable[[], BinaryIO], zipped: bool, wanted: Sequence[st
             pass
         result.content_hash = reader.digest.hexdigest()
     if result.problem is None:
-        result.columns, result.problem = _header(head, wanted)
+        result.columns, result.problem = _header(head, feed)
         result.record = 1 if result.problem else None
     return result
 
@@ -400,15 +413,15 @@ def _uneven_record(open_file: Callable[[], BinaryIO], zipped: bool) -> tuple[str
     return None, None
 
 
-def _header(head: bytes, wanted: Sequence[str]) -> tuple[list[str], str | None]:
+def _header(head: bytes, feed: Feed) -> tuple[list[str], str | None]:
     text = head.decode("utf-8-sig", errors="ignore")
     columns = next(csv.reader(io.StringIO(text, newline="")), [])
     if len(head) >= HEADER_LIMIT and len(",".join(columns)) > HEADER_LIMIT // 2:
         return columns, "the header is longer than a header can be"
     lower = [name.lower() for name in columns]
-    missing = [name for name in wanted if name not in columns]
+    missing = [name for name in feed.columns if name not in (*columns, *feed.optional)]
     repeated = sorted({name for name in columns if lower.count(name.lower()) > 1})
-    unknown = [name for name in columns if name not in wanted]
+    unknown = [name for name in columns if name not in feed.columns]
     if not columns:
         return columns, "the first line is blank: a header is expected"
     if repeated:
@@ -425,50 +438,49 @@ def _names(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Tables:
-    """The relations that a load writes, rendered, and the contract's columns in the order of the raw table."""
+    """The relations that a load writes, rendered."""
 
     raw: str
     landed: str
     refused: str
-    columns: Sequence[str]
 
 
 class Loader:
     """Takes the new and the restated files of a landing zone into the raw table, each whole or not at all."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, zone: Zone, tables: Tables):
-        self.cursor, self.zone, self.tables = cursor, zone, tables
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, zone: Zone, feed: Feed, tables: Tables):
+        self.cursor, self.zone, self.feed, self.tables = cursor, zone, feed, tables
+        self.prefix = f"raw/{feed.name}/"
         self.refused = self._known(tables.refused)
         last = f"select coalesce(max(landing_id), 0) from {tables.landed}"
         (last_id,) = cursor.execute(last).fetchone()
         self.ids = count(last_id + 1)
 
-    def load(self, feed: str, run_date: date | None) -> None:
+    def load(self, run_date: date | None) -> None:
         """Loads what is new or restated, of one day or of all days."""
-        with self.zone.reading(f"raw/{feed}/ of {self.zone.root}"):
-            self._load(feed, run_date)
+        with self.zone.reading(f"{self.prefix} of {self.zone.root}"):
+            self._load(run_date)
 
-    def _load(self, feed: str, run_date: date | None) -> None:
-        files, others = landed_files(self.zone, feed, run_date)
+    def _load(self, run_date: date | None) -> None:
+        files, others = landed_files(self.zone, self.feed, run_date)
+        place = f"{self.prefix}<date>/{'<hour>/' if self.feed.hourly else ''}"
         for path in others:
-            log.warning(f"Left alone: {path} is not a .csv or .csv.gz file in raw/{feed}/<date>/.")
-        self._forget_vanished(feed, run_date, {file.path for file in files})
+            log.warning(f"Left alone: {path} is not a .csv or .csv.gz file in {place}.")
+        self._forget_vanished(run_date, {file.path for file in files})
         news = self._new_or_restated(files)
         if not news:
-            log.info(f"Nothing to do: none of the {len(files)} file(s) in raw/{feed}/ is new or restated.")
+            log.info(f"Nothing to do: none of the {len(files)} file(s) in {self.prefix} is new or restated.")
         for start in range(0, len(news), FILES_A_TRANSACTION):
             self._take(news[start : start + FILES_A_TRANSACTION], start, len(news))
 
-    def _forget_vanished(self, feed: str, run_date: date | None, listed: set[str]) -> None:
-        prefix = f"raw/{feed}/{run_date}/" if run_date else f"raw/{feed}/"
+    def _forget_vanished(self, run_date: date | None, listed: set[str]) -> None:
+        prefix = f"{self.prefix}{run_date}/" if run_date else self.prefix
         for path in self.refused:
             if path.startswith(prefix) and path not in listed:
                 self.cursor.execute(f"delete from {self.tables.refused} where source_file = {literal(path)}")
 
     def _new_or_restated(self, files: list[LandedFile]) -> list[tuple[LandedFile, Inspection]]:
-        newest = self._known(
-            f"{self.tables.landed} qualify landing_id = max(landing_id) over (partition by source_file)"
-        )
+        newest = self._known(self.tables.landed, "qualify landing_id = max(landing_id) over (partition by source_file)")
         news = []
         for file in files:
             # While a refusal stands, the file was restated badly: the landed content is no longer its newest.
@@ -479,7 +491,7 @@ class Loader:
                 continue
             try:
                 with self.zone.reading(file.url):
-                    seen = inspect(self._opener(file), file.path.endswith(".gz"), self.tables.columns)
+                    seen = inspect(self._opener(file), file.path.endswith(".gz"), self.feed)
             except FileNotFoundError:
                 log.warning(f"Left alone: {file.path} has gone since it was listed.")
                 continue
@@ -497,8 +509,11 @@ class Loader:
     def _opener(self, file: LandedFile) -> Callable[[], BinaryIO]:
         return lambda: self.zone.open(file)
 
-    def _known(self, source: str) -> dict[str, tuple[str, str]]:
-        rows = self.cursor.execute(f"select source_file, content_hash, fingerprint from {source}").fetchall()
+    def _known(self, register: str, condition: str = "") -> dict[str, tuple[str, str]]:
+        rows = self.cursor.execute(
+            f"select source_file, content_hash, fingerprint from {register} "
+            f"where starts_with(source_file, {literal(self.prefix)}) {condition}"
+        ).fetchall()
         return {path: (content_hash, fingerprint) for path, content_hash, fingerprint in rows}
 
     def _take(self, files: list[tuple[LandedFile, Inspection]], done: int, total: int) -> None:
@@ -550,7 +565,7 @@ class Loader:
             facts.setdefault(self.tables.refused, []).append(known)
             where = f", record {seen.record}" if seen.record else ""
             return "warning", f"REFUSED {file.path}{where}: {seen.problem}"
-        extra = [name for name in seen.columns if name not in self.tables.columns]
+        extra = [name for name in seen.columns if name not in self.feed.columns]
         known |= {"landing_id": landing_id, "is_typed": False, "received": received}
         known["extra_columns"] = ", ".join(extra) or None
         facts.setdefault(self.tables.landed, []).append(known)
@@ -571,9 +586,9 @@ class Loader:
         """Appends the records of a file; returns their number and the id under which they landed."""
         landing_id = next(self.ids)
         # Columns are declared in the file's own order; those that the contract lacks get names of ours.
-        names = [name if name in self.tables.columns else f"extra {place}" for place, name in enumerate(seen.columns)]
+        names = [name if name in self.feed.columns else f"extra {place}" for place, name in enumerate(seen.columns)]
         declared = ", ".join(f"{literal(name)}: 'varchar'" for name in names)
-        wanted = ", ".join(identifier(name) for name in self.tables.columns)
+        wanted = ", ".join(identifier(name) for name in self.feed.columns if name in seen.columns)
         received = self.cursor.execute(
             f"insert into {self.tables.raw} "
             f"({wanted}, source_file, content_hash, source_record, file_date, landing_id) "
@@ -626,7 +641,8 @@ class Plugin(BasePlugin):
         self.connection = conn
 
     def store(self, target_config: TargetConfig) -> None:
-        """Loads a feed. `config` holds `feed`, `run_date` (ISO date or none), `landed` and `refused` (relations)."""
+        """Loads a feed. `config` holds its name as `feed`, `hourly`, its `optional` columns, `run_date` (ISO date or
+        none), and the relations `landed` and `refused`."""
         options, root = target_config.config, target_config.location.path
         day = options["run_date"]
         cursor = self.connection.cursor()
@@ -636,8 +652,9 @@ class Plugin(BasePlugin):
                 raw=target_config.relation.render(),
                 landed=options["landed"].render(),
                 refused=options["refused"].render(),
-                columns=[column.name for column in target_config.column_list],
             )
-            Loader(cursor, zone, tables).load(options["feed"], date.fromisoformat(day) if day else None)
+            columns = tuple(column.name for column in target_config.column_list)
+            feed = Feed(options["feed"], columns, frozenset(options["optional"]), options["hourly"])
+            Loader(cursor, zone, feed, tables).load(date.fromisoformat(day) if day else None)
         finally:
             cursor.close()

@@ -102,7 +102,7 @@ with DAG(
 
     extract = DbtTaskGroup(
         "extract_to_staging",
-        render_config=models("path:models/landing/sales", tests=TestBehavior.NONE),
+        render_config=models("file_verdicts", "path:models/landing/sales", tests=TestBehavior.NONE),
         operator_args=OPERATOR_ARGS | {"dbt_runner_callbacks": [report.listen], "callback": alerts.keep_news},
         **DBT,
     )
@@ -125,14 +125,14 @@ with DAG(
 
     load = DbtTaskGroup(
         "load_to_prod",
-        render_config=models("path:models/marts/sales", tests=TestBehavior.BUILD),
+        render_config=models("load_ledger", "path:models/marts/sales", tests=TestBehavior.BUILD),
         operator_args=OPERATOR_ARGS,
         **DBT,
     )
 
     metrics = DbtTaskGroup(
         "update_metrics",
-        render_config=models("path:models/monitoring/sales", tests=TestBehavior.BUILD),
+        render_config=models("path:models/monitoring", tests=TestBehavior.BUILD),
         operator_args=OPERATOR_ARGS,
         **DBT,
     )

@@ -296,7 +296,7 @@ class Batch:
 
 # Which of the held files a step releases, as bits.
 RELEASES = (0, 0, 0, 1, 2, 5, 7)
-KILLS = ("raw_sales", "typed_sales", "file_verdicts", "load_metrics", "load_ledger", "daily_sales")
+KILLS = ("raw_sales", "typed_sales", "clean_sales", "load_metrics", "load_ledger", "daily_sales")
 booleans = st.booleans()
 # Plain layouts are as likely as all others together.
 layouts = st.integers(0, 2**8 - 1).map(

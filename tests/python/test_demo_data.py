@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.landing import inspect
+from orchestration.landing import Feed, inspect
 from orchestration.local import demo_data
 from orchestration.local.demo_data import COLUMNS, GOOD_DAYS, MALFORMED_RECORD, REJECTED
 
@@ -77,7 +77,7 @@ def test_another_process_makes_the_same_bytes() -> None:
 @pytest.mark.parametrize("day", GOOD_DAYS)
 def test_a_good_day_is_well_formed_and_of_about_5000_sales(day: str, days: dict) -> None:
     content = demo_data.day_file(day)
-    seen = inspect(lambda: io.BytesIO(content), False, COLUMNS)
+    seen = inspect(lambda: io.BytesIO(content), False, Feed("sales", COLUMNS))
     assert seen.problem is None
     assert seen.columns == list(COLUMNS)
     assert 4_800 < len(days[day]) < 5_200
@@ -184,7 +184,7 @@ def test_the_restated_day_lacks_changes_and_adds_rows(days: dict) -> None:
 
 def test_the_malformed_day_is_refused_with_its_record() -> None:
     content = demo_data.malformed_day()
-    seen = inspect(lambda: io.BytesIO(content), False, COLUMNS)
+    seen = inspect(lambda: io.BytesIO(content), False, Feed("sales", COLUMNS))
     assert (seen.problem, seen.record) == ("an unclosed quote", MALFORMED_RECORD)
     assert content.count(b"\n") > MALFORMED_RECORD + 1_000
 

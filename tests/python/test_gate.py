@@ -15,30 +15,50 @@ pytestmark = pytest.mark.xdist_group("gate")
 ROW = "{key},A,,P,1,2.50,0,EUR,2024-01-0{day}T10:00:00Z,2024-01-0{day}T11:00:00Z"
 GATE = ["resource_type:test", "daily_sales+"]
 
-# By test: how what it guards is broken, after the transform has done its work.
+ACCOUNTED = "every_record_is_accounted_for_typed_sales_sales"
+# The test that finds it, and how what it guards is broken after the transform has done its work.
 BREAKS = {
-    "every_record_is_typed": "update staging.file_verdicts set typed = typed - 1 where landing_id = 2",
-    "every_row_is_valid_or_rejected_with_a_reason": (
-        "update staging.file_verdicts set valid = valid - 1 where landing_id = 2"
+    "a record is not typed": (
+        ACCOUNTED,
+        "delete from staging.typed_sales where landing_id = 2 and source_record = 3",
     ),
-    "a_passed_file_has_rows_and_fresh_sales": (
-        "update staging.file_verdicts set recent_sales = 0 where landing_id = 2"
+    "a record is typed twice": (
+        ACCOUNTED,
+        "insert into staging.typed_sales select * from staging.typed_sales where landing_id = 2 and source_record = 3",
     ),
-    "a_passed_file_keeps_the_reject_rate": (
-        "update staging.file_verdicts set valid = valid - 2, rejected = rejected + 2 where landing_id = 2"
+    "a row is rejected without a reason": (
+        ACCOUNTED,
+        "update staging.typed_sales set reject_reasons = '' where landing_id = 2 and reject_reasons is not null",
     ),
-    "dbt_expectations_expect_compound_columns_to_be_unique_file_verdicts_landing_id": (
-        "insert into staging.file_verdicts select * from staging.file_verdicts"
+    "the verdict has counted other rows": (
+        ACCOUNTED,
+        "update staging.landed_files set valid = valid - 1 where landing_id = 2",
     ),
-    "clean_sales_one_row_per_sale_and_file": """
+    "a stale file passed": (ACCOUNTED, "update staging.landed_files set recent = 0 where landing_id = 2"),
+    "a file passed beyond the reject rate": (
+        ACCOUNTED,
+        """
+        update staging.landed_files set valid = valid - 2, rejected = rejected + 2 where landing_id = 2;
+        update staging.typed_sales set reject_reasons = 'x' where landing_id = 2 and source_record in (3, 4)""",
+    ),
+    "a sale twice": (
+        "clean_sales_one_row_per_sale_and_file",
+        """
         alter view staging.clean_sales rename to kept;
         create view staging.clean_sales as select * from staging.kept union all select * from staging.kept""",
-    "clean_sales_keep_the_contract": """
+    ),
+    "a sale without a store": (
+        "clean_sales_keep_the_contract",
+        """
         alter view staging.clean_sales rename to kept;
         create view staging.clean_sales as select * replace (nullif(store_id, 'A') as store_id) from staging.kept""",
-    "rejected_sales_say_why": """
+    ),
+    "a rejected row says nothing": (
+        "rejected_sales_say_why",
+        """
         alter view staging.rejected_sales rename to kept;
         create view staging.rejected_sales as select * replace (nullif('', '') as reject_reasons) from staging.kept""",
+    ),
 }
 
 
@@ -83,10 +103,11 @@ def test_what_waits_at_the_gate_goes_through(waiting):
     assert len(production(waiting)) == 40
 
 
-@pytest.mark.parametrize("check", BREAKS)
-def test_a_broken_check_stops_the_merge(waiting, check):
+@pytest.mark.parametrize("broken", BREAKS)
+def test_a_broken_check_stops_the_merge(waiting, broken):
     before = production(waiting)
-    execute(waiting, BREAKS[check])
+    check, statements = BREAKS[broken]
+    execute(waiting, statements)
     built = waiting.dbt("build", "--select", *GATE, "--exclude-resource-type", "unit_test")
     assert built.statuses[check] == "fail"
     assert [name for name, status in built.statuses.items() if status == "fail"] == [check]
@@ -95,17 +116,17 @@ def test_a_broken_check_stops_the_merge(waiting, check):
 
 
 def test_the_checks_named_here_are_the_gates(project):
-    gate = {"model.reference_pipeline." + name for name in ("file_verdicts", "clean_sales", "rejected_sales")}
+    gate = {"model.reference_pipeline." + name for name in ("typed_sales", "clean_sales", "rejected_sales")}
     nodes = project.manifest.nodes.values()
     tests = {
         node.name for node in nodes if node.resource_type == "test" and getattr(node, "attached_node", None) in gate
     }
-    assert tests == set(BREAKS)
+    assert tests == {check for check, _ in BREAKS.values()}
 
 
 def test_rows_unaccounted_for_stop_the_merge_without_any_test(waiting):
     before = production(waiting)
-    execute(waiting, BREAKS["every_row_is_valid_or_rejected_with_a_reason"])
+    execute(waiting, "update staging.landed_files set valid = valid - 1 where landing_id = 2")
     built = waiting.dbt("run", "--select", "daily_sales")
     assert (
         "21 rows were received, but 19 are valid and 1 rejected. Nothing was merged." in built.statuses["daily_sales"]
@@ -115,6 +136,6 @@ def test_rows_unaccounted_for_stop_the_merge_without_any_test(waiting):
 
 def test_a_held_file_is_not_merged_without_any_test(waiting):
     before = production(waiting)
-    execute(waiting, "update staging.file_verdicts set verdict = 'held' where landing_id = 2")
+    execute(waiting, "update staging.landed_files set failed_checks = 'freshness' where landing_id = 2")
     assert not waiting.dbt("run", "--select", "daily_sales").broken
     assert production(waiting) == before

@@ -42,7 +42,7 @@ COMMANDS = {
     "transform": [("build", "--exclude-resource-type", "unit_test", "test", "--select", *STAGING)],
     "merge": [CHECKS, (*BUILD, "load_ledger", "daily_sales")],
     "totals": [(*BUILD, "sales_by_day")],
-    "metrics": [(*BUILD, "path:models/monitoring/sales")],
+    "metrics": [(*BUILD, "path:models/monitoring")],
 }
 AFTER = {"transform": "extract", "merge": "transform", "totals": "merge", "metrics": "transform"}
 Task = tuple[date, str]

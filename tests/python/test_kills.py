@@ -78,7 +78,7 @@ TORN = "select 'torn'"
 TEAR = f"commit; {TORN}; begin;\n"
 LEDGER, TYPED = (
     "    {{ write_ledger(feed, arriving) }}\n",
-    "update {{ source('landing', 'landed_files') }}\nset is_typed",
+    "update {{ landed }}\nset\n    is_typed",
 )
 TOTALS = "    {% call in_transaction() %}\ndelete from {{ arguments.target_relation }}"
 SABOTAGES = {

@@ -17,10 +17,11 @@ from orchestration import landing
 pytestmark = pytest.mark.fast
 
 WANTED = ["key", "name"]
+SALES = landing.Feed("sales", WANTED)
 
 
 def inspected(data: bytes, zipped: bool = False, wanted=WANTED) -> landing.Inspection:
-    return landing.inspect(lambda: io.BytesIO(data), zipped, wanted)
+    return landing.inspect(lambda: io.BytesIO(data), zipped, landing.Feed("sales", wanted))
 
 
 @pytest.mark.parametrize(
@@ -95,14 +96,14 @@ def test_what_is_listed(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
     zone = landing.FolderZone(str(tmp_path))
-    files, others = landing.landed_files(zone, "sales", None)
+    files, others = landing.landed_files(zone, SALES, None)
     assert [file.path for file in files] == [
         "raw/sales/2024-01-05/a.csv.gz",
         "raw/sales/2024-01-05/b.csv",
         "raw/sales/2024-01-06/sales_export.csv",
     ]
     assert len(others) == 5
-    files, others = landing.landed_files(zone, "sales", date(2024, 1, 6))
+    files, others = landing.landed_files(zone, SALES, date(2024, 1, 6))
     assert ([file.path for file in files], others) == (["raw/sales/2024-01-06/sales_export.csv"], [])
 
 
@@ -115,7 +116,7 @@ def test_links_and_odd_names(tmp_path):
     (tmp_path / "raw/sales").symlink_to(tmp_path / "elsewhere")
     with contextlib.suppress(OSError):
         Path(os.fsdecode(bytes(day) + b"/\xff.csv")).write_bytes(b"x")
-    files, others = landing.landed_files(landing.FolderZone(str(tmp_path)), "sales", None)
+    files, others = landing.landed_files(landing.FolderZone(str(tmp_path)), SALES, None)
     assert [file.path for file in files] == ["raw/sales/2024-01-05/a.csv"]
     assert others in ([], ["raw/sales/2024-01-05/?.csv"])
 
@@ -125,7 +126,7 @@ def test_a_rewrite_that_keeps_size_and_time_is_seen(tmp_path):
     path.parent.mkdir(parents=True)
     path.write_bytes(b"x")
     zone = landing.FolderZone(str(tmp_path))
-    (file,), _ = landing.landed_files(zone, "sales", None)
+    (file,), _ = landing.landed_files(zone, SALES, None)
     assert zone.unchanged(file)
     times = path.stat()
     path.with_suffix(".new").write_bytes(b"y")

@@ -111,7 +111,7 @@ def test_a_release_waits_for_the_load_of_its_day(story: Story) -> None:
     story.load({}, "--full-refresh")
 
 
-@pytest.mark.parametrize("model", ["file_verdicts", "daily_sales"])
+@pytest.mark.parametrize("model", ["typed_sales", "daily_sales"])
 def test_a_load_that_is_killed_after_a_release_is_finished_by_the_next(story: Story, model: str) -> None:
     story.load({PATH: file(DAY, row("k", DAY))})
     story.load({PATH: RATE})

@@ -65,7 +65,7 @@ SABOTAGES = {
         "a correction moves a sale to another day",
         {
             MERGE: {
-                "    where {{ within(key, ranges) }}\n),": (
+                "    where {{ within(key[0], ranges) }}\n),": (
                     "    where sold_at >= (select min(sold_at) from {{ winners }})\n),"
                 )
             }
@@ -96,7 +96,7 @@ SABOTAGES = {
     ),
     "a reject dropped from the table": Sabotage(
         "a row is rejected",
-        {"models/staging/sales/rejected_sales.sql": {"where typed.reject_reasons is not null": "where false"}},
+        {"macros/models.sql": {"where typed.reject_reasons is not null": "where false"}},
     ),
     "held files merged": Sabotage(
         "a file is held",

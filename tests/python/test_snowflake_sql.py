@@ -14,34 +14,35 @@ pytestmark = pytest.mark.xdist_group("snowflake_sql")
 PROJECT = Path(__file__).resolve().parents[2]
 
 RUN_TIME_SQL = """
-{%- set feed = {'raw': 'raw_sales', 'contract': 'typed_sales', 'verdicts': 'file_verdicts', 'day': 'sold_at'} -%}
+-- depends_on: {{ ref('file_verdicts') }} {{ ref('typed_sales') }} {{ ref('load_ledger') }} {{ ref('raw_sales') }}
 {%- set landed, refused = source('landing', 'landed_files'), source('landing', 'refused_files') -%}
 {%- set raw, sales = ref('raw_sales'), ref('daily_sales') -%}
 {%- set file = {
     'path': 'raw/sales/2024-01-05/sales_export.csv', 'content_hash': 'h', 'file_date': '2024-01-05', 'landing_id': 1
 } -%}
--- depends_on: {{ ref('file_verdicts') }} {{ ref('typed_sales') }} {{ ref('load_ledger') }} {{ ref('raw_sales') }}
+{%- if execute %}
 {% for statement in snowflake_load_objects(raw) %}{{ statement }};
 {% endfor %}
-{{ snowflake_new_files(landed, refused, 'sales') }};
+{{ snowflake_new_files(landed, refused, feed_of('sales')) }};
 {{ snowflake_header(raw, '@landing_zone', file) }};
 {{ snowflake_copy_file(raw, '@landing_zone', ['sale_id', 'quantity'], ['quantity', 'extra', 'sale_id'], file) }};
 {{ snowflake_register(landed, file, 5) }};
 {{ snowflake_refuse(refused, file, 3, "it's bad") }};
-{{ create_if_missing(source('landing', 'released_files'), source_columns('released_files')) }};
+{{ create_registers() }}
+{{ create_raw_table(raw, contract_columns('sales'))[0] }};
 {{ refusal_of(refused, "it's") }};
 {{ files_held(refused, ref('file_verdicts')) }};
 {{ newest_landing_of(ref('file_verdicts'), "it's") }};
 {{ record_release(ref('file_verdicts'), "it's", "it's \\\\ agreed", 'me', '2024-01-05 12:00:00') }};
-{{ released_since(ref('file_verdicts')) }};
-{{ collect_changes(sales, raw, 'sale_id', feed, '2', [["'a'", "'b'"], ["'c'", "'d'"]]) }}
+{{ collect_changes(sales, raw, ['sale_id'], 'sales', '2', [["'a'", "'b'"], ["'c'", "'d'"]]) }}
 {{ cut_keys('sale_id', 'select sale_id from ' ~ sales, 3) }};
-{{ count_entering(raw, 'sale_id', feed) }}
+{{ count_entering(raw, ['sale_id'], contract_names('sales')) }}
 {% call in_transaction() %}
-{{ write_ledger(feed, '1') }}
+{{ write_ledger('sales', '1') }}
 {{ mark_touched_days() }}
-{{ apply_changes(sales, raw, 'sale_id', ['sale_id', 'quantity', 'updated_at'], [["'a'", "'b'"], ["'c'", "'d'"]]) }}
+{{ apply_changes(sales, raw, ['sale_id'], ['sale_id', 'quantity', 'updated_at'], [["'a'", "'b'"], ["'c'", "'d'"]]) }}
 {% endcall %}
+{%- endif %}
 """
 
 

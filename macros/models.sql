@@ -1,0 +1,160 @@
+{#- The models of a feed, one line each: what they do follows from its contract. All are tagged with the feed's name. -#}
+
+{#- What arrived, as it arrived. The materialization reads the files, no query does. -#}
+{% macro raw_rows(feed) %}
+{{ config(materialized='load_files', feed=feed, full_refresh=false, tags=[feed]) }}
+-- depends_on: {{ ref('file_verdicts') }}, {{ source('landing', 'landed_files') }}, {{ source('landing', 'refused_files') }}
+{% endmacro %}
+
+
+{#- Every record, typed strictly, with its reject reasons; then the gate's verdict on each file. `lists` are the seeds that
+    the contract names under `listed_in`. -#}
+{% macro typed_rows(feed, lists=[]) %}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    tags=[feed],
+    post_hook=["{{ judge_landings('" ~ feed ~ "') if execute }}", "{{ drop_temporary_tables() if execute }}"]
+) }}
+-- depends_on: {{ ref('file_verdicts') }}, {{ source('landing', 'landed_files') }}
+{% for seed in lists -%}
+-- depends_on: {{ ref(seed) }}
+{% endfor -%}
+{{ type_rows(feed, ref('raw_' ~ feed), landings_to_type(feed)) }}
+{% endmacro %}
+
+
+{#- The valid rows of files that were let through, of each key in each file the newest. -#}
+{% macro clean_rows(feed) %}
+{{ config(materialized='view', tags=[feed]) }}
+with passed as (
+
+    {{ passed_landings(ref('file_verdicts'), feed) }}
+
+)
+
+select
+    {% for column in contract_names(feed) -%}
+    typed.{{ column }},
+    {% endfor -%}
+    typed.source_file,
+    typed.source_record,
+    typed.file_date,
+    typed.landing_id
+from {{ ref('typed_' ~ feed) }} as typed
+inner join passed on typed.landing_id = passed.landing_id
+where typed.reject_reasons is null and not typed.is_overtaken
+{% endmacro %}
+
+
+{#- The rejected rows of files that were let through, as they arrived, with all reasons. -#}
+{% macro rejected_rows(feed) %}
+{{ config(materialized='view', tags=[feed]) }}
+with passed as (
+
+    {{ passed_landings(ref('file_verdicts'), feed) }}
+
+)
+
+select
+    arrived.*,
+    typed.reject_reasons
+from {{ ref('raw_' ~ feed) }} as arrived
+inner join {{ ref('typed_' ~ feed) }} as typed
+    on arrived.landing_id = typed.landing_id and arrived.source_record = typed.source_record
+inner join passed on typed.landing_id = passed.landing_id
+where typed.reject_reasons is not null
+{% endmacro %}
+
+
+{#- The newest version of each key that files in force hold, and the ledger, in one transaction (macros/merge_newest.sql).
+    `day` is the column by whose day totals are counted, for a feed that has some. -#}
+{% macro newest_rows(feed, day=none) %}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='merge_newest',
+    feed=feed,
+    day=day,
+    tags=[feed],
+    pre_hook=['{{ stop_if_rows_are_missing() if execute }}'] + (['{{ create_touched_days() }}'] if day else []),
+    post_hook=['{{ recount_ledger() if execute and not is_incremental() }}']
+        + (['{{ mark_all_days() if execute and not is_incremental() }}'] if day else [])
+        + ['{{ drop_temporary_tables() if execute }}']
+) }}
+-- Every model that a test of the gate reads is named, so that a failing one stops the merge:
+-- depends_on: {{ ref('raw_' ~ feed) }}, {{ ref('typed_' ~ feed) }}, {{ ref('clean_' ~ feed) }}, {{ ref('rejected_' ~ feed) }}
+-- depends_on: {{ ref('file_verdicts') }}, {{ ref('load_ledger') }}, {{ source('landing', 'landed_files') }}
+{{ newest_versions(feed) }}
+{% endmacro %}
+
+
+{#- What readers know as the table: the newest versions, without those that say that their key is deleted. -#}
+{% macro current_rows(feed) %}
+{{ config(materialized='view', schema='prod', contract={'enforced': true}, tags=[feed]) }}
+select
+    {% for column in contract_names(feed) if column != 'is_deleted' -%}
+    {{ column }},
+    {% endfor -%}
+    source_file,
+    source_record
+from {{ ref('newest_' ~ feed) }}
+{%- if execute %}
+where {{ is_current(contract_names(feed)) }}
+{%- endif %}
+{% endmacro %}
+
+
+{#- Every version of each key that a file in force holds, with the time in which it was the newest: a function of the files
+    alone. Of versions with one `updated_at` the one that would win counts. -#}
+{% macro version_rows(feed) %}
+{{ config(materialized='view', schema='prod', contract={'enforced': true}, tags=[feed]) }}
+{%- set feed = feed_of(feed) if execute else {'name': feed, 'key': []} -%}
+{%- set contract = contract_names(feed.name) -%}
+{%- set columns = contract | reject('in', ['is_deleted', 'updated_at']) | list %}
+-- depends_on: {{ ref('newest_' ~ feed.name) }}, {{ source('landing', 'landed_files') }}
+with in_force as (
+
+    {{ landings_in_force(ref('load_ledger'), feed.name) }}
+
+),
+
+versions as (
+
+    select typed.*
+    from {{ ref('typed_' ~ feed.name) }} as typed
+    inner join in_force on typed.landing_id = in_force.landing_id
+    where typed.reject_reasons is null
+    {%- if execute %}
+    qualify row_number() over (
+        partition by {{ key_list(feed.key, 'typed') }}, typed.updated_at
+        order by {{ newest_first(contract, row='typed') }}
+    ) = 1
+    {%- endif %}
+
+),
+
+intervals as (
+
+    select
+        *,
+        updated_at as valid_from
+        {%- if execute %},
+        lead(updated_at) over (partition by {{ key_list(feed.key) }} order by updated_at) as valid_to
+        {%- endif %}
+    from versions
+
+)
+
+select
+    {% for column in columns -%}
+    {{ column }},
+    {% endfor -%}
+    valid_from,
+    valid_to,
+    source_file,
+    source_record
+from intervals
+{%- if execute %}
+where {{ is_current(contract) }}
+{%- endif %}
+{% endmacro %}

@@ -1,0 +1,303 @@
+"""Each fault of a contract is found, in its file and line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from reference import PROJECT
+from warehouse import replaced
+
+from orchestration import contracts
+
+pytestmark = pytest.mark.fast
+
+ORDERS = "models/tables/orders/orders.yml"
+INVENTORY = "models/tables/inventory/inventory.yml"
+SALES = "models/staging/sales/typed_sales.yml"
+TOTAL = "description: Amount of the order in its currency.\n        data_type: decimal(18,2)"
+ORDERS_FEED = "feed: {name: orders, key: [order_id], files: hourly}"
+STOCK_FEED = "feed: {name: inventory, key: [product_id, warehouse_id], kind: extract, files: hourly, shrinks_by: 0.5}"
+LISTED = "config: {meta: {required: true, listed_in: currencies}}"
+KEY = "description: Key of the order.\n        data_type: varchar\n        config: {meta: {required: true}}"
+VERSION = (
+    "data_type: timestamp\n        config: {meta: {required: true, "
+    "rule: \"updated_at < file_date + interval '2 days'\", says: is later than the day after the file's date}}"
+)
+QUANTITY = "config: {meta: {required: true, rule: quantity > 0, says: is not above 0}}"
+
+# File, text, what stands there instead, a text of the line that is named, what is said.
+FAULTS = {
+    "unknown type": (
+        *(ORDERS, TOTAL, TOTAL.replace("decimal(18,2)", "number")),
+        *("data_type: number", "The type number of the column order_total is unknown. Use varchar, integer,"),
+    ),
+    "impossible decimal": (
+        *(ORDERS, TOTAL, TOTAL.replace("18,2", "2,2")),
+        *("data_type: decimal(2,2)", "The type decimal(2,2) of the column order_total is unknown."),
+    ),
+    "no key": (
+        *(ORDERS, ORDERS_FEED, "feed: {name: orders, files: hourly}"),
+        *("feed: {name: orders", "The feed orders has no key. Add `key: [...]`"),
+    ),
+    "key is no column": (
+        *(ORDERS, "key: [order_id]", "key: [order_no]"),
+        *("key: [order_no]", "The key order_no is not a column of the contract."),
+    ),
+    "key not required": (
+        *(ORDERS, KEY, KEY.replace("true", "false")),
+        *("- &order_id", "The column order_id is of the key and not required."),
+    ),
+    "key is a number": (
+        *(ORDERS, KEY, KEY.replace("varchar", "integer")),
+        *("- &order_id", "The column order_id is of the key and integer. Make it varchar"),
+    ),
+    "two feeds of one name": (
+        *(ORDERS, "name: orders, key", "name: inventory, key"),
+        *(
+            "name: inventory, key",
+            "The feed inventory has its contract in models/tables/inventory/inventory.yml:4 already.",
+        ),
+    ),
+    "two models of one name": (
+        *(ORDERS, "- name: rejected_orders", "- name: raw_orders"),
+        *("- name: raw_orders", "The model raw_orders is described in models/tables/orders/orders.yml:"),
+    ),
+    "rule of a missing column": (
+        *(ORDERS, "rule: quantity > 0", "rule: quantity > minimum"),
+        *("quantity > minimum", "The rule of the column quantity names minimum, which is neither a column"),
+    ),
+    "rule is no SQL": (
+        *(ORDERS, "rule: quantity > 0", 'rule: "quantity > ("'),
+        *("quantity > (", "The rule of the column quantity is no condition in SQL"),
+    ),
+    "rule is no text": (
+        *(ORDERS, "rule: quantity > 0", "rule: true"),
+        *("rule: true", "The rule of the column quantity is no text."),
+    ),
+    "rule without says": (
+        *(ORDERS, ", says: is not above 0", ""),
+        *("rule: quantity > 0", "The rule of the column quantity needs `says`: what is wrong with a row."),
+    ),
+    "says without rule": (
+        *(ORDERS, "rule: quantity > 0, ", ""),
+        *("says: is not above 0", "`says` is the reason of a rule, and the column quantity has no rule."),
+    ),
+    "unknown word of a column": (
+        *(ORDERS, QUANTITY, QUANTITY.replace("required", "requird")),
+        *("requird", "A contract has no requird, as the column quantity says."),
+    ),
+    "seed is missing": (
+        *(ORDERS, LISTED, LISTED.replace("currencies", "coins")),
+        *("listed_in: coins", "The seed coins, in which the values of the column currency are listed, is missing"),
+    ),
+    "seed has no such column": (
+        *(ORDERS, "says: is no status of an order}}", "says: is no status of an order, listed_in: currencies}}"),
+        *("says: is no status", "The seed currencies has no column status."),
+    ),
+    "fresh column is missing": (
+        *(ORDERS, "files: hourly}", "files: hourly, fresh: {column: placed_at, days: 2}}"),
+        *("placed_at", "fresh needs a column of the contract; placed_at is none."),
+    ),
+    "fresh column is no timestamp": (
+        *(ORDERS, "files: hourly}", "files: hourly, fresh: {column: status, days: 2}}"),
+        *("column: status", "fresh needs a timestamp; the column status is varchar."),
+    ),
+    "fresh without days": (
+        *(SALES, "{column: sold_at, days: 2}", "{column: sold_at}"),
+        *("column: sold_at}", "fresh needs `days`, a whole number from 1; it is None."),
+    ),
+    "unknown kind": (
+        *(ORDERS, "files: hourly}", "files: hourly, kind: delta}"),
+        *("kind: delta", "The kind delta of the feed orders is unknown. Use changes or extract."),
+    ),
+    "unknown files": (
+        *(ORDERS, "files: hourly}", "files: weekly}"),
+        *("files: weekly", "The files weekly of the feed orders is unknown. Use daily or hourly."),
+    ),
+    "unknown word of a feed": (
+        *(ORDERS, "files: hourly}", "files: hourly, owner: sales}"),
+        *("owner: sales", "A feed has no owner. What it may have: name, key, kind"),
+    ),
+    "shrinks by all": (
+        *(INVENTORY, "shrinks_by: 0.5", "shrinks_by: 1"),
+        *("shrinks_by: 1", "shrinks_by is 1. It is a share: above 0 and below 1."),
+    ),
+    "shrinks without extract": (
+        *(INVENTORY, STOCK_FEED, STOCK_FEED.replace("kind: extract, ", "")),
+        *("shrinks_by: 0.5", "shrinks_by is for an extract only."),
+    ),
+    "updated_at is text": (
+        *(ORDERS, VERSION, VERSION.replace("timestamp", "varchar")),
+        *("- &updated_at", "updated_at is varchar. It must be a timestamp."),
+    ),
+    "updated_at not required": (
+        *(ORDERS, VERSION, VERSION.replace("required: true, ", "")),
+        *("- &updated_at", "updated_at is not required. Add `required: true`"),
+    ),
+    "is_deleted may be empty": (
+        *(ORDERS, "{optional: true, default: false}", "{optional: true}"),
+        *("- &is_deleted", "is_deleted may be empty, which says neither. Add `default: false`."),
+    ),
+    "a column without description": (
+        *(ORDERS, "        description: Units ordered.\n", ""),
+        *("- &quantity", "Say in `description` what the column quantity means."),
+    ),
+    "a model without its file": (
+        *(ORDERS, "  - name: rejected_orders", "  - name: late_orders\n    columns: []\n\n  - name: rejected_orders"),
+        *("- name: late_orders", "The model late_orders has no file: models/tables/orders/late_orders.sql is missing."),
+    ),
+    "a model without a name": (
+        *(ORDERS, "- name: rejected_orders", "- nom: rejected_orders"),
+        *("- nom: rejected_orders", "A model without a name. Give it `name:`, as text."),
+    ),
+    "a feed without a name": (
+        *(ORDERS, "{name: orders, key", "{key"),
+        *("- name: newest_orders", "The feed has no name. Write `feed: {name: ..., key: [...]}`."),
+    ),
+    "is_deleted is text": (
+        *(ORDERS, "data_type: boolean", "data_type: varchar"),
+        *("- &is_deleted", "is_deleted is varchar. It must be a boolean."),
+    ),
+    "a column without a name": (
+        *(ORDERS, "        name: quantity\n", ""),
+        *("- &quantity", "A column of newest_orders has no name. Give it `name:`, as text."),
+    ),
+    "a column that stands twice": (
+        *(ORDERS, "        name: customer_id", "        name: order_id"),
+        *("- &customer_id", "newest_orders has the column order_id twice. Remove one of the two."),
+    ),
+    "a column besides the contract without description": (
+        *(
+            "models/tables/customers/customers.yml",
+            ', description: "Time of the next version, UTC; null for the newest."',
+            "",
+        ),
+        *("name: valid_to", "Say in `description` what the column valid_to means."),
+    ),
+    "no YAML": (
+        *(ORDERS, "models:\n", "models: {\n"),
+        *("  - name: newest_orders", "This is no YAML"),
+    ),
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for folder in ("models", "seeds"):
+        shutil.copytree(PROJECT / folder, tmp_path / folder)
+    return tmp_path
+
+
+def patch(root: Path, file: str, old: str, new: str) -> None:
+    path = root / file
+    path.write_text(replaced(path.read_text(), {old: new}, file))
+
+
+def line_of(root: Path, file: str, text: str, last: bool = False) -> int:
+    lines = [number for number, line in enumerate((root / file).read_text().splitlines(), 1) if text in line]
+    return lines[-1 if last else 0]
+
+
+def said(root: Path) -> list[str]:
+    return [str(fault) for fault in contracts.faults(root)]
+
+
+def test_the_contracts_at_hand_have_no_fault() -> None:
+    assert said(PROJECT) == []
+    assert {"sales", "customers", "orders", "products", "inventory"} <= contracts.read(PROJECT).feeds.keys()
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_found_in_its_line(root: Path, name: str) -> None:
+    file, old, new, marked, says = FAULTS[name]
+    patch(root, file, old, new)
+    line = line_of(root, file, marked, last=name == "two models of one name")
+    found = [fault for fault in said(root) if fault.startswith(f"{file}:{line}: {says}")]
+    assert len(found) == 1, said(root)
+
+
+def test_one_fault_is_said_once(root: Path) -> None:
+    patch(root, ORDERS, "rule: quantity > 0", "rule: quantity > minimum")
+    assert len(said(root)) == 1
+
+
+def test_no_updated_at(root: Path) -> None:
+    path = root / INVENTORY
+    text = path.read_text().replace("*updated_at, ", "")
+    start = text.index("      - &updated_at")
+    path.write_text(text[:start] + text[text.index("      - &is_deleted") :])
+    line = line_of(root, INVENTORY, "- name: newest_inventory")
+    assert said(root) == [
+        f"{INVENTORY}:{line}: The feed inventory has no column updated_at, "
+        "by which the newest version of a row wins. Add it."
+    ]
+
+
+@pytest.mark.parametrize("model", ["raw_orders", "typed_orders", "clean_orders", "rejected_orders"])
+def test_a_list_that_misses_a_column(root: Path, model: str) -> None:
+    path = root / ORDERS
+    head, _, tail = path.read_text().partition(f"- name: {model}\n")
+    path.write_text(f"{head}- name: {model}\n" + tail.replace("*quantity, ", "", 1))
+    line = 1 + head.count("\n") + tail[: tail.index("columns:")].count("\n") + 1
+    assert said(root) == [f"{ORDERS}:{line}: {model} lacks quantity of the contract. Add to its columns: *quantity."]
+
+
+def test_a_list_of_sales_that_misses_a_column(root: Path) -> None:
+    file = "models/staging/sales/clean_sales.yml"
+    name = "      - {name: quantity, data_type: integer, description: Units sold; negative for a return.}\n"
+    patch(root, file, name, "")
+    line = line_of(root, file, "columns:")
+    assert said(root) == [f"{file}:{line}: clean_sales lacks quantity of the contract. Add to its columns: *quantity."]
+
+
+def test_a_list_that_the_model_does_not_name(root: Path) -> None:
+    patch(root, "models/tables/orders/typed_orders.sql", ", lists=['currencies']", "")
+    line = line_of(root, ORDERS, "listed_in")
+    assert said(root) == [
+        f"{ORDERS}:{line}: models/tables/orders/typed_orders.sql must name the seed: "
+        "`typed_rows('orders', lists=['currencies'])`."
+    ]
+
+
+def test_a_model_that_is_missing_or_of_another_feed(root: Path) -> None:
+    (root / "models/tables/orders/clean_orders.sql").unlink()
+    patch(root, "models/tables/orders/raw_orders.sql", "'orders'", "'products'")
+    line = line_of(root, ORDERS, "- name: clean_orders")
+    assert said(root) == [
+        f"{ORDERS}:{line}: The model clean_orders has no file: models/tables/orders/clean_orders.sql is missing.",
+        "models/tables/orders/raw_orders.sql:1: The model must be of the feed orders: {{ raw_rows('orders') }}",
+    ]
+
+
+def test_a_model_that_is_neither_there_nor_described(root: Path) -> None:
+    patch(root, ORDERS, "- name: rejected_orders", "- name: late_orders")
+    (root / "models/tables/orders/rejected_orders.sql").rename(root / "models/tables/orders/late_orders.sql")
+    line = line_of(root, ORDERS, "feed: {")
+    assert said(root) == [
+        f"{ORDERS}:{line}: The feed orders has no model rejected_orders. "
+        "Write rejected_orders.sql: {{ rejected_rows('orders') }}"
+    ]
+
+
+def test_properties_that_are_no_text(root: Path) -> None:
+    (root / "models/odd.yml").write_bytes(b"models: \xff")
+    assert said(root) == [
+        "models/odd.yml:1: This is no YAML: it has characters that are not UTF-8 or may not stand in YAML."
+    ]
+
+
+def test_two_files_of_one_model(root: Path) -> None:
+    shutil.copy(root / "models/tables/orders/orders.sql", root / "models/marts/orders.sql")
+    assert said(root) == [
+        "models/tables/orders/orders.sql:1: models/marts/orders.sql has the name orders already. Rename one of the two."
+    ]
+
+
+def test_the_command_is_red(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(root)
+    assert contracts.main() == 0
+    patch(root, ORDERS, "rule: quantity > 0", "rule: quantity > minimum")
+    assert contracts.main() == 1
+    assert capsys.readouterr().err.startswith(f"{ORDERS}:{line_of(root, ORDERS, 'minimum')}: The rule of")
