@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from reference import FEEDS
 from test_files import file, row
 from warehouse import DATABASE, PROJECT, Project, Warehouse, environment
 
@@ -16,7 +17,7 @@ DAY = date(2024, 1, 1)
 
 @pytest.fixture
 def warehouse(project: Project, tmp_path: Path) -> Warehouse:
-    warehouse = Warehouse(project, tmp_path / "warehouse")
+    warehouse = Warehouse(project, tmp_path / "warehouse", feeds=FEEDS)
     warehouse.land({f"raw/sales/{DAY}/sales_export.csv": file(DAY, row("x", DAY))})
     return warehouse
 

@@ -41,15 +41,24 @@ BREAKS = {
         update staging.landed_files set valid = valid - 2, rejected = rejected + 2 where landing_id = 2;
         update staging.typed_sales set reject_reasons = 'x' where landing_id = 2 and source_record in (3, 4)""",
     ),
-    "a sale twice": ("clean_sales_one_row_per_sale_and_file", """
+    "a sale twice": (
+        "clean_sales_one_row_per_sale_and_file",
+        """
         alter view staging.clean_sales rename to kept;
-        create view staging.clean_sales as select * from staging.kept union all select * from staging.kept"""),
-    "a sale without a store": ("clean_sales_keep_the_contract", """
+        create view staging.clean_sales as select * from staging.kept union all select * from staging.kept""",
+    ),
+    "a sale without a store": (
+        "clean_sales_keep_the_contract",
+        """
         alter view staging.clean_sales rename to kept;
-        create view staging.clean_sales as select * replace (nullif(store_id, 'A') as store_id) from staging.kept"""),
-    "a rejected row says nothing": ("rejected_sales_say_why", """
+        create view staging.clean_sales as select * replace (nullif(store_id, 'A') as store_id) from staging.kept""",
+    ),
+    "a rejected row says nothing": (
+        "rejected_sales_say_why",
+        """
         alter view staging.rejected_sales rename to kept;
-        create view staging.rejected_sales as select * replace (nullif('', '') as reject_reasons) from staging.kept"""),
+        create view staging.rejected_sales as select * replace (nullif('', '') as reject_reasons) from staging.kept""",
+    ),
 }
 
 
@@ -89,7 +98,7 @@ def execute(warehouse: Warehouse, statements: str) -> None:
 
 
 def test_what_waits_at_the_gate_goes_through(waiting):
-    built = waiting.dbt("build", "--select", *GATE, "--exclude-resource-type", "unit_test")
+    built = waiting.build("--select", *GATE)
     assert not built.red
     assert len(production(waiting)) == 40
 
@@ -99,7 +108,7 @@ def test_a_broken_check_stops_the_merge(waiting, broken):
     before = production(waiting)
     check, statements = BREAKS[broken]
     execute(waiting, statements)
-    built = waiting.dbt("build", "--select", *GATE, "--exclude-resource-type", "unit_test")
+    built = waiting.build("--select", *GATE)
     assert built.statuses[check] == "fail"
     assert [name for name, status in built.statuses.items() if status == "fail"] == [check]
     assert built.statuses["daily_sales"] == "skipped"
