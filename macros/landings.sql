@@ -161,6 +161,13 @@ coalesce(
 {%- endmacro %}
 
 
+{#- The day of the newest file of a feed that the ledger knows; none without. -#}
+{% macro newest_file_date(ledger, feed) %}
+    {%- if not at_work() or not load_relation(ledger) -%}{{ return(none) }}{%- endif -%}
+    {{ return(run_query('select max(file_date) from ' ~ ledger ~ ' where ' ~ of_feed(feed)).rows[0][0]) }}
+{% endmacro %}
+
+
 {#- A post-hook after large loads: dbt leaves a model's temporary table until the connection closes, and on DuckDB it takes
     memory that the next model needs. -#}
 {% macro drop_temporary_tables() %}

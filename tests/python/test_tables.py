@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from reference import CUSTOMERS, INVENTORY, PRICES, Feed, Reference
+from reference import CUSTOMERS, INVENTORY, ORDERS, PRICES, PRODUCTS, Feed, Reference
 from test_sabotage import MERGE
 from warehouse import Project, Warehouse, compare, compare_tables
 
@@ -15,6 +15,16 @@ PLAIN = {
     CUSTOMERS: {"name": "Ann", "email": "ann@example.org", "country": "DE", "signed_up_at": "2023-05-01T00:00:00Z"},
     PRICES: {"country": "DE", "unit_price": "1.00"},
     INVENTORY: {"warehouse_id": "W1", "quantity_on_hand": "5"},
+    PRODUCTS: {"name": "A product", "category": "things", "unit_price": "1.00", "is_active": "true"},
+    ORDERS: {
+        "customer_id": "C",
+        "product_id": "P",
+        "quantity": "1",
+        "order_total": "1.00",
+        "currency": "EUR",
+        "status": "placed",
+        "ordered_at": EARLY,
+    },
 }
 
 

@@ -125,6 +125,8 @@ class Built:
 
     # Status by name; "error" of the command itself under the name "dbt".
     statuses: dict[str, str] = field(default_factory=dict)
+    # The failing rows of each test.
+    failures: dict[str, int] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     # What macros log.
@@ -207,6 +209,7 @@ class Warehouse:
             failed = str(one.status) in ("error", "runtime error")
             # What a run-operation gives has no node.
             name = one.node.name if hasattr(one, "node") else one.unique_id.split(".")[-1]
+            built.failures[name] = getattr(one, "failures", None) or 0
             built.statuses[name] = f"{one.status}: {one.message}" if failed else str(one.status)
         return built
 
