@@ -71,7 +71,7 @@
         {%- set register = source('landing', name) -%}
         {%- do run_query('create or replace table ' ~ register ~ ' as select * from ' ~ register.incorporate(path={'schema': 'staging'})) -%}
     {%- endfor -%}
-    {%- do run_query('update ' ~ source('landing', 'landed_files') ~ ' set is_typed = false, failed_checks = null') -%}
+    {%- do run_query('update ' ~ source('landing', 'landed_files') ~ ' set is_typed = false') -%}
     {%- do adapter.commit() -%}
 {% endmacro %}
 

@@ -99,7 +99,7 @@ set
         case when judged.received = 0 then ', row_count' else '' end
         || case when judged.rejected > {{ var('max_reject_rate') }} * judged.received then ', reject_rate' else '' end
         || case when judged.received > 0 and judged.recent = 0 then ', freshness' else '' end
-        || case when judged.valid < judged.fewest then ', volume' else '' end,
+        || case when judged.has_shrunk then ', volume' else '' end,
         3
     ), '')
 from (
@@ -112,7 +112,7 @@ from (
         coalesce(measures.distinct_keys, 0) as distinct_keys,
         {{ 'coalesce(measures.recent, 0)' if feed.fresh else 'cast(null as bigint)' }} as recent,
         commonest.reject_reasons as commonest_reason,
-        {{ fewest_rows(feed) if feed.shrinks_by is defined else 'cast(null as bigint)' }} as fewest
+        {{ has_shrunk(feed, landed) if feed.shrinks_by is defined else 'false' }} as has_shrunk
     from {{ landed }} as landings
     left join (
         select
@@ -149,14 +149,32 @@ where {{ landed }}.landing_id = judged.landing_id
 {%- endmacro %}
 
 
-{#- How many rows an extract must have, by the last one before it that was let through. -#}
-{% macro fewest_rows(feed) %}
-(
-    select (1 - {{ feed.shrinks_by }}) * max_by(earlier.valid, earlier.source_file)
-    from ({{ passed_landings(ref('file_verdicts'), feed.name) }}) as earlier
-    where earlier.source_file < landings.source_file
+{#- Whether an extract has far fewer rows than the last one before it that was let through. That is a judgement of its
+    time: a content that was judged already keeps it, in a full refresh, in an audit, and when it comes back. -#}
+{% macro has_shrunk(feed, landed) %}
+coalesce(
+    (
+        select max(case when judged_before.failed_checks like '%volume%' then 1 else 0 end) = 1
+        from {{ landed }} as judged_before
+        where judged_before.source_file = landings.source_file
+            and judged_before.content_hash = landings.content_hash
+            and judged_before.valid is not null
+    ),
+    coalesce(measures.valid, 0) < (
+        select (1 - {{ feed.shrinks_by }}) * max_by(earlier.valid, earlier.source_file)
+        from ({{ passed_landings(ref('file_verdicts'), feed.name) }}) as earlier
+        where earlier.source_file < landings.source_file
+    ),
+    false
 )
 {%- endmacro %}
+
+
+{#- The day of the newest file of a feed that the ledger knows; none without. -#}
+{% macro newest_file_date(ledger, feed) %}
+    {%- if not at_work() or not load_relation(ledger) -%}{{ return(none) }}{%- endif -%}
+    {{ return(run_query('select max(file_date) from ' ~ ledger ~ ' where ' ~ of_feed(feed)).rows[0][0]) }}
+{% endmacro %}
 
 
 {#- A post-hook after large loads: dbt leaves a model's temporary table until the connection closes, and on DuckDB it takes

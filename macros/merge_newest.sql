@@ -55,9 +55,16 @@ where {{ of_run(row='passed') }}
 {%- set whole = feed_of(feed).kind == 'extract' -%}
 {%- set columns = (contract + ['source_file', 'source_record']) | join(', ') -%}
 {%- set candidates -%}
+    {%- if whole %}
+    {#- Not of clean_<feed>, which may have a content already that a later run is to merge. -#}
+    select {{ columns }}
+    from {{ typed }}
+    where reject_reasons is null and not is_overtaken and landing_id in ({{ newest_extract(plan, feed) }})
+    {%- else %}
     select {{ columns }}
     from {{ ref('clean_' ~ feed) }}
-    where landing_id in ({{ newest_extract(plan, feed) if whole else plan.arriving }})
+    where landing_id in ({{ plan.arriving }})
+    {%- endif %}
     {%- if plan.replaced != 'null' and not whole %}
     union all
     select {{ columns }}
@@ -98,7 +105,8 @@ where not exists (
         from {{ source('landing', 'landed_files') }}
         where landing_id in ({{ plan.arriving }})
         {%- if is_incremental() %}
-            or landing_id in ({{ landings_in_force(ref('load_ledger'), feed) }}) and landing_id not in ({{ plan.replaced }})
+            or landing_id in ({{ landings_in_force(ref('load_ledger'), feed) }})
+            {{- ' and landing_id not in (' ~ plan.replaced ~ ')' if plan.replaced != 'null' }}
         {%- endif %}
         qualify row_number() over (order by source_file desc, landing_id desc) = 1
     {%- endset -%}

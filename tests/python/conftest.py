@@ -18,3 +18,11 @@ def project(tmp_path_factory: pytest.TempPathFactory):
     from warehouse import PROJECT, Project
 
     return Project(PROJECT, Path(tmp_path_factory.mktemp("target")))
+
+
+@pytest.fixture(scope="session")
+def project_with_prices(project, tmp_path_factory: pytest.TempPathFactory):
+    """A copy of it with a feed of each kind."""
+    from tables import with_prices
+
+    return with_prices(project, Path(tmp_path_factory.mktemp("prices")) / "project")

@@ -10,12 +10,13 @@ shrink, and 0 is always the plainest thing.
 import csv
 import gzip
 import io
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from hypothesis import strategies as st
-from reference import COLUMNS
+from reference import COLUMNS, CUSTOMERS, INVENTORY, PRICES, SALES, Feed
 
 FIRST_DAY = date(2024, 1, 5)
 DAYS = 3
@@ -23,9 +24,9 @@ NAMES = ("sales_export.csv", "late.csv", "again.csv.gz")
 Files = dict[str, bytes]
 
 QUANTITIES = ("1", "2", "-1", "+2", "007", "1000000000", "-1000000000")
-PRICES = ("1.50", "1.5", "0", "2", "9999999999999999.99")
+AMOUNTS = ("1.50", "1.5", "0", "2", "9999999999999999.99")
 DISCOUNTS = ("", "0", "0.25", "0.00")
-CUSTOMERS = ("", "C1", "Zoë", "C2")
+BUYERS = ("", "C1", "Zoë", "C2")
 PRODUCTS = ("P1", "P2", 'a "quoted", one', "two\nlines")
 CURRENCIES = ("EUR", "USD")
 TIME_FORMS = ("Z", "", "+02:00", "-05:30", " ")
@@ -88,14 +89,16 @@ class FileContent:
     layout: Layout = Layout()
     malformed: str | None = None
 
-    def write(self, universe: str, zipped: bool) -> bytes:
+    def write(self, universe: str, zipped: bool, feed: Feed = SALES) -> bytes:
         """The bytes of the file."""
         day = FIRST_DAY + timedelta(days=self.day)
-        rows = [padding_row(universe, number, day) for number in range(self.padding)]
+        sample = SAMPLES.get(feed)
+        pad, make = (sample.padding_row, sample.row_of) if sample else (padding_row, row_of)
+        rows = [pad(universe, number, day) for number in range(self.padding)]
         # Among the others, not behind them.
         for number, row in enumerate(self.rows):
-            rows.insert(len(rows) * number // len(self.rows), row_of(row, universe, day))
-        text = write_rows(rows, self.layout)
+            rows.insert(len(rows) * number // len(self.rows), make(row, universe, day))
+        text = write_rows(rows, self.layout, feed)
         if self.malformed:
             text = MALFORMED[self.malformed](text, self.layout)
         if self.malformed == "broken gzip":
@@ -127,9 +130,9 @@ def row_of(number: int, universe: str, day: date) -> dict[str, str]:
     number, sold_form = take(number, TIME_FORMS)
     number, updated_form = take(number, TIME_FORMS)
     number, quantity = take(number, QUANTITIES)
-    number, price = take(number, PRICES)
+    number, price = take(number, AMOUNTS)
     number, discount = take(number, DISCOUNTS)
-    number, customer = take(number, CUSTOMERS)
+    number, customer = take(number, BUYERS)
     number, product = take(number, PRODUCTS)
     number, store = take(number, "AB")
     number, currency = take(number, CURRENCIES)
@@ -155,7 +158,7 @@ def row_of(number: int, universe: str, day: date) -> dict[str, str]:
     return row
 
 
-ROWS = 8 * 5 * 4 * len(SOLD) * 25 * len(QUANTITIES) * len(PRICES) * 4**3 * 4 * len(BREAKS)
+ROWS = 8 * 5 * 4 * len(SOLD) * 25 * len(QUANTITIES) * len(AMOUNTS) * 4**3 * 4 * len(BREAKS)
 
 
 def padding_row(universe: str, number: int, day: date) -> dict[str, str]:
@@ -165,9 +168,95 @@ def padding_row(universe: str, number: int, day: date) -> dict[str, str]:
     return dict(zip(COLUMNS, (*values, f"{updated}T09:30:00Z"), strict=True))
 
 
-def write_rows(rows: Sequence[dict[str, str]], layout: Layout) -> bytes:
-    columns = list(reversed(COLUMNS)) if layout.reordered else list(COLUMNS)
+@dataclass(frozen=True)
+class Sample:
+    """What the rows of a table's feed are made of; @ is the universe."""
+
+    # Few keys and few values, so that they meet; the first ones are those of padding.
+    values: Mapping[str, Sequence[str]]
+    breaks: Sequence[Mapping[str, str | int]]
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers stand for different rows."""
+        return 8 * 4 * len(TIME_FORMS) * math.prod(map(len, self.values.values())) * len(self.breaks)
+
+    def row_of(self, number: int, universe: str, day: date) -> dict[str, str]:
+        number, broken = take(number, (False,) * 7 + (True,))
+        number, version = take(number, range(4))
+        number, form = take(number, TIME_FORMS)
+        row = {}
+        for column, choices in self.values.items():
+            number, value = take(number, choices)
+            row[column] = value.replace("@", universe)
+        row["updated_at"] = timestamp(datetime.combine(FIRST_DAY, time()) + timedelta(hours=version), form)
+        if broken:
+            number, values = take(number, self.breaks)
+            for column, value in values.items():
+                row[column] = f"{day + timedelta(days=value)}T00:00:00Z" if isinstance(value, int) else value
+        return row
+
+    def padding_row(self, universe: str, number: int, day: date) -> dict[str, str]:
+        row = {column: choices[0].replace("@", universe) for column, choices in self.values.items()}
+        row[next(iter(row))] = f"{universe}+{number:02}"
+        return row | {"updated_at": f"{day if number % 3 == 0 else FIRST_DAY}T09:30:00Z"}
+
+
+DELETED = ("", "false", "true", "TRUE")
+BAD_TIMES = (
+    {"updated_at": ""},
+    {"updated_at": "2024-01-05"},
+    {"updated_at": 2},
+    {"is_deleted": "yes"},
+    {"is_deleted": "1"},
+)
+SAMPLES = {
+    CUSTOMERS: Sample(
+        {
+            "customer_id": ("@-0", "@-1", "@-2"),
+            "name": ("Ann", "Zoë", "two\nlines"),
+            "email": ("ann@example.org",),
+            "country": ("DE", "FR"),
+            "signed_up_at": ("2023-05-01T00:00:00Z", "2023-05-01T02:00:00+02:00", "2023-05-02 00:00:00"),
+            "cancelled_at": ("", "2023-05-02T00:00:00Z", "2024-01-01T00:00:00Z"),
+            "is_deleted": DELETED,
+        },
+        (
+            *({column: ""} for column in ("customer_id", "name", "email", "country", "signed_up_at")),
+            {"country": "DEU"},
+            {"cancelled_at": "2023-04-30T23:59:59Z"},
+            {"cancelled_at": "2023-04-30T23:59:59Z", "signed_up_at": "soon"},
+            *BAD_TIMES,
+        ),
+    ),
+    PRICES: Sample(
+        {
+            "product_id": ("@-0", "@-1"),
+            "country": ("DE", "FR"),
+            "unit_price": ("1.50", "1.5", "2"),
+            "is_deleted": DELETED,
+        },
+        ({"product_id": ""}, {"country": ""}, {"unit_price": "-1"}, {"unit_price": "1.505"}, *BAD_TIMES),
+    ),
+    INVENTORY: Sample(
+        {
+            "product_id": ("@-0", "@-1"),
+            "warehouse_id": ("W1", "W2"),
+            "quantity_on_hand": ("0", "7", "+7", "0012"),
+            "is_deleted": DELETED,
+        },
+        ({"product_id": ""}, {"warehouse_id": ""}, {"quantity_on_hand": "-1"}, {"quantity_on_hand": "1.5"}, *BAD_TIMES),
+    ),
+}
+
+
+def write_rows(rows: Sequence[dict[str, str]], layout: Layout, feed: Feed = SALES) -> bytes:
+    columns = list(reversed(feed.names)) if layout.reordered else list(feed.names)
     if layout.extra:
+        # One column too many, and none that a file may lack.
+        optional = {column.name for column in feed.columns if column.optional}
+        columns = [name for name in columns if name not in optional]
+        rows = [{name: value for name, value in row.items() if name not in optional} for row in rows]
         columns.insert(3, "note")
         rows = [{**row, "note": "not, of the contract"} for row in rows]
     newline = "\r\n" if layout.crlf else "\n"
@@ -253,6 +342,7 @@ class History:
     contents: tuple[FileContent, ...]
     # A number for each step and file.
     choices: tuple[tuple[int, ...], ...]
+    feed: Feed = SALES
 
     def files(self, universe: str) -> list[Files]:
         """What stands in the landing zone at each step."""
@@ -266,7 +356,8 @@ class History:
 
     def _choose(self, state: Files, place: int, choice: int, universe: str) -> None:
         day, name = place % DAYS, NAMES[place // DAYS]
-        path = f"raw/sales/{FIRST_DAY + timedelta(days=day)}/{universe}-{name}"
+        folder = f"raw/{self.feed.name}/{FIRST_DAY + timedelta(days=day)}"
+        path = f"{folder}/{place:02}/{universe}-{name}" if self.feed.hourly else f"{folder}/{universe}-{name}"
         choice, what = take(choice, ("as it was", "lands", "lands", "lands", "lands", "lands", "any", "gone"))
         if what == "gone":
             state.pop(path, None)
@@ -274,7 +365,7 @@ class History:
         pool = self.contents if what == "any" else fitting
         if what in ("lands", "any") and pool:
             _, content = take(choice, pool)
-            state[path] = content.write(universe, path.endswith(".gz"))
+            state[path] = content.write(universe, path.endswith(".gz"), self.feed)
 
 
 @dataclass(frozen=True)
@@ -286,6 +377,10 @@ class Batch:
     # How the final files are grouped when they are landed once more elsewhere: (order, group).
     regrouping: int
 
+    @property
+    def feeds(self) -> tuple[Feed, ...]:
+        return tuple(dict.fromkeys(history.feed for history in self.histories))
+
     def states(self) -> list[Files]:
         by_universe = [history.files(f"u{number:02}") for number, history in enumerate(self.histories)]
         return [
@@ -296,38 +391,45 @@ class Batch:
 
 # Which of the held files a step releases, as bits.
 RELEASES = (0, 0, 0, 1, 2, 5, 7)
-KILLS = ("raw_sales", "typed_sales", "clean_sales", "load_metrics", "load_ledger", "daily_sales")
+KILLS = {SALES: ("raw_sales", "typed_sales", "clean_sales", "load_metrics", "load_ledger", "daily_sales")} | {
+    feed: tuple(f"{layer}_{feed.name}" for layer in ("raw", "typed", "newest")) for feed in SAMPLES
+}
 booleans = st.booleans()
 # Plain layouts are as likely as all others together.
 layouts = st.integers(0, 2**8 - 1).map(
     lambda bits: Layout(*(bool(bits & 2**place) for place in range(7))) if bits >= 2**7 else Layout()
 )
-contents = st.builds(
-    FileContent,
-    day=st.integers(0, DAYS - 1),
-    rows=st.lists(st.integers(0, ROWS - 1), max_size=5).map(tuple),
-    padding=st.sampled_from((0, 24, 24, 44)),
-    layout=layouts,
-    malformed=st.integers(0, 6 * len(MALFORMED) - 1).map(
-        lambda n: dict(enumerate(MALFORMED)).get(n - 5 * len(MALFORMED))
-    ),
-)
+malformed = st.integers(0, 6 * len(MALFORMED) - 1).map(lambda n: dict(enumerate(MALFORMED)).get(n - 5 * len(MALFORMED)))
 
 
-def histories(steps: int) -> st.SearchStrategy[History]:
+def contents(feed: Feed) -> st.SearchStrategy[FileContent]:
+    numbers = SAMPLES[feed].numbers if feed in SAMPLES else ROWS
+    return st.builds(
+        FileContent,
+        day=st.integers(0, DAYS - 1),
+        rows=st.lists(st.integers(0, numbers - 1), max_size=5).map(tuple),
+        padding=st.sampled_from((0, 24, 24, 44)),
+        layout=layouts,
+        malformed=malformed,
+    )
+
+
+def histories(steps: int, feed: Feed = SALES) -> st.SearchStrategy[History]:
     choice = st.integers(0, 8 * 60 - 1)
     choices = st.tuples(*[st.tuples(*[choice] * (DAYS * len(NAMES) - 2))] * steps)
-    return st.builds(History, contents=st.lists(contents, min_size=0, max_size=12).map(tuple), choices=choices)
+    drawn = st.lists(contents(feed), min_size=0, max_size=12).map(tuple)
+    return st.builds(History, contents=drawn, choices=choices, feed=st.just(feed))
 
 
 @st.composite
-def batches(draw, size: int) -> Batch:
-    """Some histories with their steps; the last step loads all days."""
+def batches(draw, size: int, feeds: tuple[Feed, ...] = (SALES,)) -> Batch:
+    """Some histories of each feed with their steps; the last step loads all days."""
+    kills = tuple(model for feed in feeds for model in KILLS[feed])
     count = draw(st.integers(2, 4))
     steps = [
         Step(
             run_day=draw(st.sampled_from((None, *range(DAYS)))),
-            killed_after=draw(st.sampled_from((None, None, None, *KILLS))),
+            killed_after=draw(st.sampled_from((None, None, None, *kills))),
             killed_in_refresh=draw(st.sampled_from((False, False, False, True))),
             anew=draw(booleans),
             released=draw(st.sampled_from(RELEASES)),
@@ -335,8 +437,12 @@ def batches(draw, size: int) -> Batch:
         for _ in range(count)
     ]
     last = Step(
-        run_day=None, killed_after=draw(st.sampled_from((None, *KILLS))), released=draw(st.sampled_from(RELEASES))
+        run_day=None, killed_after=draw(st.sampled_from((None, *kills))), released=draw(st.sampled_from(RELEASES))
     )
     steps.append(last)
-    drawn = draw(st.lists(histories(len(steps)), min_size=size, max_size=size))
+    drawn = [
+        history
+        for feed in feeds
+        for history in draw(st.lists(histories(len(steps), feed), min_size=size, max_size=size))
+    ]
     return Batch(tuple(drawn), tuple(steps), draw(st.integers(0, 2**16)))

@@ -3,12 +3,14 @@
 import re
 import subprocess
 import sys
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
+from reference import FEEDS, INVENTORY
 from test_files import file, row
+from test_tables import path_of, stock
 from warehouse import DATABASE, PROJECT, Project, Warehouse, environment
 
 DAY = date(2024, 1, 1)
@@ -16,7 +18,7 @@ DAY = date(2024, 1, 1)
 
 @pytest.fixture
 def warehouse(project: Project, tmp_path: Path) -> Warehouse:
-    warehouse = Warehouse(project, tmp_path / "warehouse")
+    warehouse = Warehouse(project, tmp_path / "warehouse", feeds=FEEDS)
     warehouse.land({f"raw/sales/{DAY}/sales_export.csv": file(DAY, row("x", DAY))})
     return warehouse
 
@@ -36,6 +38,11 @@ def test_an_audit_finds_nothing_or_says_what_differs(warehouse):
     warehouse.dbt("build", "--select", "+typed_sales")
     code, said = audit(warehouse)
     assert (code, "Run `dbt build` first" in said) == (1, True)
+    # An extract that would shrink by now passed in its time, and does so in an audit.
+    first, second = path_of(INVENTORY, DAY), path_of(INVENTORY, DAY + timedelta(days=1))
+    warehouse.land(warehouse.landed | {first: stock(4), second: stock(4)})
+    warehouse.build()
+    warehouse.land(warehouse.landed | {first: stock(9)})
     warehouse.build()
     before = warehouse.query("select schema_name from information_schema.schemata order by 1")
     code, said = audit(warehouse)

@@ -98,7 +98,7 @@ def execute(warehouse: Warehouse, statements: str) -> None:
 
 
 def test_what_waits_at_the_gate_goes_through(waiting):
-    built = waiting.dbt("build", "--select", *GATE, "--exclude-resource-type", "unit_test")
+    built = waiting.build("--select", *GATE)
     assert not built.red
     assert len(production(waiting)) == 40
 
@@ -108,7 +108,7 @@ def test_a_broken_check_stops_the_merge(waiting, broken):
     before = production(waiting)
     check, statements = BREAKS[broken]
     execute(waiting, statements)
-    built = waiting.dbt("build", "--select", *GATE, "--exclude-resource-type", "unit_test")
+    built = waiting.build("--select", *GATE)
     assert built.statuses[check] == "fail"
     assert [name for name, status in built.statuses.items() if status == "fail"] == [check]
     assert built.statuses["daily_sales"] == "skipped"

@@ -11,16 +11,17 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
 import duckdb
 import pytest
-from reference import Reference
+from reference import CUSTOMERS, INVENTORY, SALES, Feed, Reference
 from test_files import CASES, file, row
 from test_sabotage import MERGE
+from test_tables import DELETED, GONE, customers, path_of, stock
 from warehouse import DATABASE, Project, Warehouse, compare
 
 # What the tests of this file share is made once.
@@ -57,6 +58,28 @@ LANDED = {
 }
 
 
+# The same of tables: what was deleted comes back, what was not is deleted, extracts come late, smaller and restated.
+HELD_CUSTOMERS = customers(*({"customer_id": str(number), "name": ""} for number in range(9)))
+TABLES_LOADED = {
+    path_of(CUSTOMERS, FIRST): customers({}, {"customer_id": "y"}),
+    path_of(CUSTOMERS, DAY): customers({"customer_id": "y", **DELETED}),
+    path_of(INVENTORY, FIRST): stock(9, GONE),
+    path_of(INVENTORY, DAY): stock(8),
+    path_of(INVENTORY, LAST): stock(3),
+}
+TABLES_LANDED = TABLES_LOADED | {
+    path_of(CUSTOMERS, DAY): customers(DELETED, {"customer_id": "z", **DELETED}),
+    path_of(CUSTOMERS, LAST): HELD_CUSTOMERS,
+    f"raw/customers/{LAST}/08/refused.csv": b'"',
+    f"raw/customers/{LAST}/09/late.csv": customers(
+        {"customer_id": "y", "name": "Zoë", "updated_at": f"{FIRST}T12:00:00Z"}
+    ),
+    path_of(INVENTORY, DAY): stock(9),
+    f"raw/inventory/{LAST}/23/held.csv": stock(1),
+    f"raw/inventory/{LAST}/22/newest.csv": stock(4, GONE),
+}
+
+
 @dataclass(frozen=True)
 class Kind:
     """A build that is killed."""
@@ -64,13 +87,28 @@ class Kind:
     options: tuple[str, ...] = ()
     run_date: date | None = None
     first: bool = False
+    feeds: tuple[Feed, ...] = (SALES,)
+    loaded: Mapping[str, bytes] = field(default_factory=lambda: LOADED)
+    landed: Mapping[str, bytes] = field(default_factory=lambda: LANDED)
+    # The file that is released in between.
+    released: str = f"{FOLDER}/released.csv"
 
 
+TABLES = Kind(
+    feeds=(CUSTOMERS, INVENTORY),
+    loaded=TABLES_LOADED,
+    landed=TABLES_LANDED,
+    released=path_of(INVENTORY, LAST),
+)
 KINDS = {
     "all at once": Kind(),
     "the first build": Kind(first=True),
     "a full refresh": Kind(options=("--full-refresh",)),
     "one day": Kind(run_date=DAY),
+    "tables": TABLES,
+    "the first build of tables": replace(TABLES, first=True),
+    "a full refresh of tables": replace(TABLES, options=("--full-refresh",)),
+    "one day of tables": replace(TABLES, run_date=LAST),
 }
 
 # Statements that tear apart what must come true together, and the place that they leave to be killed at.
@@ -227,19 +265,19 @@ class Trials:
 
 def trials(project: Project, folder: Path, name: str) -> Trials:
     """A warehouse with some days loaded, or none, and all that can come landed."""
-    kind, expected = KINDS[name], Reference()
-    warehouse = Warehouse(project, folder)
+    kind = KINDS[name]
+    expected, warehouse = Reference(feeds=kind.feeds), Warehouse(project, folder, feeds=kind.feeds)
     assert project.manifest
     start = None
     if not kind.first:
-        warehouse.land(LOADED)
-        expected.load(LOADED)
+        warehouse.land(kind.loaded)
+        expected.load(kind.loaded)
         compare(expected, warehouse, warehouse.build())
-        assert not warehouse.release(f"{FOLDER}/released.csv").broken
-        expected.release(f"{FOLDER}/released.csv")
+        assert not warehouse.release(kind.released).broken
+        expected.release(kind.released)
         start = (folder / DATABASE).read_bytes()
-    warehouse.land(LANDED)
-    expected.load(LANDED, kind.run_date)
+    warehouse.land(kind.landed)
+    expected.load(kind.landed, kind.run_date)
     return Trials(warehouse, start, expected, kind)
 
 
@@ -268,6 +306,15 @@ def test_a_build_killed_after_a_commit_is_made_good_by_the_next(at_once: tuple[T
     made, statements, _ = at_once
     points = [point for point, text in enumerate(statements, start=1) if text.lower() == "commit"]
     for point in points[::3]:
+        made.kill(point, statements)
+
+
+def test_a_build_of_tables_killed_after_a_commit_is_made_good_by_the_next(project: Project, tmp_path: Path) -> None:
+    """One commit in eight."""
+    made = trials(project, tmp_path / "warehouse", "tables")
+    statements = made.record()
+    points = [point for point, text in enumerate(statements, start=1) if text.lower() == "commit"]
+    for point in points[4::8]:
         made.kill(point, statements)
 
 

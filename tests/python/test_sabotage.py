@@ -135,8 +135,7 @@ def test_sabotage_shows(project: Project, tmp_path: Path, name: str) -> None:
 def stops_at_the_gate(project: Project, folder: Path) -> None:
     """A project whose rejected rows say no reason must not merge: a test of the gate finds it."""
     project.patch(
-        "models/staging/sales/rejected_sales.sql",
-        {"    rejected.reject_reasons\n": "    cast(null as varchar) as reject_reasons\n"},
+        "macros/models.sql", {"    typed.reject_reasons\nfrom": "    cast(null as varchar) as reject_reasons\nfrom"}
     )
     warehouse = Warehouse(project, folder)
     warehouse.land({A: file(FIRST, row("x", FIRST, quantity="0"))})
@@ -152,9 +151,7 @@ def test_a_failing_test_of_the_gate_stops_the_merge(project: Project, tmp_path: 
 def test_the_hole_of_the_gate_shows(project: Project, tmp_path: Path) -> None:
     """A test blocks only what descends from the model that it reads."""
     copy = project.copy(tmp_path / "project")
-    copy.patch(
-        "models/marts/sales/daily_sales.sql", {"-- depends_on: {{ ref('rejected_sales') }}, ": "-- depends_on: "}
-    )
+    copy.patch("macros/models.sql", {", {{ ref('rejected_' ~ feed) }}\n": "\n"})
     with pytest.raises(AssertionError, match="success"):
         stops_at_the_gate(copy, tmp_path / "warehouse")
 

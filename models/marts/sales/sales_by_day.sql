@@ -2,6 +2,7 @@
     materialized='incremental',
     incremental_strategy='replace_days',
     unique_key='day',
+    tags=['sales'],
     post_hook='{{ forget_touched_days() if execute }}'
 ) }}
 
