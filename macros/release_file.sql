@@ -1,12 +1,13 @@
 {#- `make release`: a person lets through a file that the gate holds. The release is of the content that is held now, and
-    of no other; the next load of the file's day judges it anew. -#}
+    of no other; its verdict is `released` from then on, and the next load of the file's day merges it. -#}
 {% macro release_file(file, reason, released_by, released_at) %}
     {%- set refused, verdicts = source('landing', 'refused_files'), relation_of('file_verdicts') -%}
+    {%- set ledger = relation_of('load_ledger') -%}
     {%- if not file.strip() -%}
         {{ stop_release('Which file? Write FILE=raw/sales/<date>/<name>.csv, as the alert names it.') }}
     {%- elif not reason.strip() -%}
         {{ stop_release('Why? Write REASON="...": it is kept with the release.') }}
-    {%- elif not (load_relation(refused) and load_relation(verdicts)) -%}
+    {%- elif not (load_relation(refused) and load_relation(verdicts) and load_relation(ledger)) -%}
         {{ stop_release('Nothing has been loaded yet. Run `dbt build` first.') }}
     {%- endif -%}
     {%- call statement('create_register') -%}
@@ -19,14 +20,14 @@
             ~ '): no row of it was taken. Land it mended.'
         ) }}
     {%- endfor -%}
-    {%- set landings = run_query(newest_landing_of(verdicts, file)).rows -%}
+    {%- set landings = run_query(newest_landing_of(verdicts, ledger, file)).rows -%}
     {%- if not landings -%}
         {%- set held = run_query(files_held(refused, verdicts)).columns[0].values() | join(', ') -%}
         {{ stop_release(
             'No file ' ~ file ~ ' has landed. ' ~ ('Held now: ' ~ held ~ '.' if held else 'No file is held now.')
         ) }}
     {%- endif -%}
-    {%- set verdict, failed_checks, by, at, why = landings[0].values() -%}
+    {%- set verdict, failed_checks, by, at, why, loaded = landings[0].values() -%}
     {%- if verdict is none -%}
         {{ stop_release(file ~ ' has landed and is not judged yet. Run `dbt build` first.') }}
     {%- elif verdict == 'passed' -%}
@@ -34,7 +35,7 @@
     {%- elif by is not none -%}
         {{ stop_release(
             file ~ ' is released already, by ' ~ by ~ ' at ' ~ at ~ ' UTC (' ~ why ~ ').'
-            ~ ('' if verdict == 'released' else ' ' ~ release_is_next(file))
+            ~ ('' if loaded else ' ' ~ release_is_next(file))
         ) }}
     {%- endif -%}
 
@@ -80,18 +81,22 @@ order by source_file
 {% endmacro %}
 
 
-{#- The verdict on what a file holds now, and the release of it, if any. -#}
-{% macro newest_landing_of(verdicts, file) %}
+{#- The verdict on what a file holds now, the release of it, if any, and whether it is in production. -#}
+{% macro newest_landing_of(verdicts, ledger, file) %}
 select
     verdicts.verdict,
     verdicts.failed_checks,
     released.released_by,
     released.released_at,
-    released.reason
+    released.reason,
+    ledger.source_file is not null as is_loaded
 from ({{ newest_landings() }}) as newest
 left join {{ verdicts }} as verdicts on newest.landing_id = verdicts.landing_id
 left join {{ source('landing', 'released_files') }} as released
     on newest.source_file = released.source_file and newest.content_hash = released.content_hash
+left join {{ ledger }} as ledger
+    on newest.source_file = ledger.source_file and newest.content_hash = ledger.content_hash
+    and {{ lets_through('ledger.verdict') }}
 where newest.source_file = {{ text_literal(file) }}
 order by released.released_at
 {% endmacro %}

@@ -116,7 +116,7 @@ with DAG(
 
     checks = DbtTestLocalOperator(
         task_id="quality_checks",
-        select="path:models/landing/sales path:models/staging/sales path:seeds/currencies.csv",
+        select="path:models/landing/sales file_verdicts path:models/staging/sales path:seeds/currencies.csv",
         # Only what reads nothing that is not yet loaded.
         indirect_selection="cautious",
         **OPERATOR_KWARGS,

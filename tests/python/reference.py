@@ -397,14 +397,15 @@ class Reference:
     newest: dict[str, Content] = field(default_factory=dict)
     in_force: dict[str, Content] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
-    # What a person has let through, (path, content hash); and by path what no load has seen since.
+    # What a person has let through, (path, content hash); and by path what of it no load has merged yet.
     released: set[tuple[str, str]] = field(default_factory=set)
     waiting: dict[str, Content] = field(default_factory=dict)
     feeds: tuple[Feed, ...] = (SALES,)
 
     def release(self, path: str) -> None:
         assert path in self.held and path not in self.refused, f"{path} is not held"
-        self.waiting[path] = self.held[path]
+        content = self.waiting[path] = self.held[path]
+        self.released.add((path, content.content_hash))
 
     def verdict(self, content: Content) -> str:
         if not content.failed_checks:
@@ -422,8 +423,7 @@ class Reference:
         for path in [path for path in self.refused if path not in landed and in_scope(path)]:
             del self.refused[path]
         for path in [path for path in self.waiting if in_scope(path)]:
-            self.in_force[path] = content = self.waiting.pop(path)
-            self.released.add((path, content.content_hash))
+            self.in_force[path] = self.waiting.pop(path)
         for path in sorted(landed):
             if not (in_scope(path) and feed.file.fullmatch(path)):
                 continue
@@ -499,14 +499,15 @@ class Reference:
         return tables
 
     def rejected(self) -> Counter:
-        """(file, record, columns at fault) of each rejected row of the files in force."""
-        return Counter((path, *row) for path, content in self.in_force.items() for row in content.rejected)
+        """(file, record, columns at fault) of each rejected row of the files that were let through."""
+        let_through = self.in_force | self.waiting
+        return Counter((path, *row) for path, content in let_through.items() for row in content.rejected)
 
     def _ledger(self, current: Counter) -> Iterable[tuple]:
         for path, content in self.in_force.items():
             rows = (current[path], len(content.valid) - current[path], len(content.rejected), 0)
             yield path, content.content_hash, content.file_date, self.verdict(content), content.received, *rows
-        for path, content in self.held.items():
+        for path, content in (self.held | self.waiting).items():
             yield path, content.content_hash, content.file_date, "held", content.received, 0, 0, 0, content.received
 
     @staticmethod

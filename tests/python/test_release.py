@@ -100,7 +100,7 @@ def test_a_release_is_of_one_content(story: Story) -> None:
     story.load({}, "--full-refresh")
 
 
-def test_a_release_waits_for_the_load_of_its_day(story: Story) -> None:
+def test_what_is_released_waits_for_the_load_of_its_day(story: Story) -> None:
     """Also if the file is restated in between: badly, then what was released is merged; or well."""
     story.load({PATH: RATE, OTHER: STALE})
     story.release(PATH)
