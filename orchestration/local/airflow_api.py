@@ -13,6 +13,8 @@ from orchestration.local.errors import LocalError
 FINISHED = {"success", "failed"}
 ENDED = FINISHED | {"upstream_failed", "skipped", "removed"}
 POLL_SECONDS = 0.5
+# On a machine that is busy with dbt an answer may take its time.
+ANSWER_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Airflow:
         self.url = url
         self.check = check
         self.started = datetime.now(UTC)
-        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=url, timeout=ANSWER_SECONDS, trust_env=False)
 
     def __enter__(self) -> "Airflow":
         return self

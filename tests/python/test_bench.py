@@ -12,6 +12,7 @@ sys.path.insert(0, str(PROJECT))
 from bench import baseline
 from bench.__main__ import compare
 from bench.data import KEYS, write_file
+from bench.measure import run
 
 SIZE = 2_000
 
@@ -32,3 +33,14 @@ def test_the_yardstick_makes_the_same_tables(project: Project, tmp_path, keys: s
         connection.execute("update prod.daily_sales set quantity = quantity + 1 where source_record = 7")
     with pytest.raises(RuntimeError, match=r"prod\.daily_sales differs"):
         compare(warehouse.folder / DATABASE, theirs)
+
+
+def test_the_memory_of_a_command_is_its_own(tmp_path) -> None:
+    """Not that of the bench, which may have held more, as here."""
+    ballast = bytearray(400 << 20)
+    ballast[:: 1 << 12] = b"x" * len(ballast[:: 1 << 12])
+    small, large = (run([sys.executable, "-c", f"x = b'x' * ({mb} << 20)"], {}, tmp_path).memory for mb in (1, 100))
+    assert small < 60
+    assert 80 < large - small < 120
+    with pytest.raises(RuntimeError, match="ended with 3:\nno luck"):
+        run([sys.executable, "-c", "print('no luck'); exit(3)"], {}, tmp_path)

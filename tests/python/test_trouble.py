@@ -5,6 +5,7 @@ The run ends red, says in plain words what is wrong and what to do, takes nothin
 
 import gc
 import hashlib
+import os
 import resource
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import pytest
 from lake import BUCKET, Lake, Proxy, cut, hang, is_object, of_duckdb, proxy, send
 from reference import Reference
@@ -26,6 +28,8 @@ pytestmark = pytest.mark.xdist_group("trouble")
 
 DAY = date(2024, 1, 1)
 PATH = path_of(DAY)
+# The user id that Linux gives to nobody.
+NOBODY = 65534
 CHANGED = "it changed while it was read; the next run reads it again"
 
 
@@ -209,6 +213,10 @@ def test_a_warehouse_that_cannot_be_opened(
     monkeypatch.setattr(Warehouse, "root", warehouse.folder.parent / "landing")
     (warehouse.folder / "landing").rename(warehouse.root)
     make(warehouse.folder / DATABASE)
+    cannot_be_opened(warehouse, says)
+
+
+def cannot_be_opened(warehouse: Warehouse, says: str) -> None:
     begun = time.monotonic()
     [message] = warehouse.build().broken.values()
     assert time.monotonic() - begun < 15
@@ -216,6 +224,26 @@ def test_a_warehouse_that_cannot_be_opened(
     assert says in message
     assert "WAREHOUSE_PATH must be a DuckDB file that may be written" in message
     assert "Traceback" not in message
+
+
+def test_a_warehouse_that_is_read_only(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Root may write what is read-only, so it opens the file as somebody else."""
+    path, connect = warehouse.folder / DATABASE, duckdb.connect
+    connect(path).close()
+    path.chmod(0o444)
+    for folder in (warehouse.folder, tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+
+    def as_nobody(*arguments, **options):
+        user = os.geteuid()
+        os.seteuid(NOBODY if user == 0 else user)
+        try:
+            return connect(*arguments, **options)
+        finally:
+            os.seteuid(user)
+
+    monkeypatch.setattr(duckdb, "connect", as_nobody)
+    cannot_be_opened(warehouse, "Permission denied")
 
 
 def test_a_warehouse_in_use_is_waited_for(warehouse: Warehouse) -> None:
