@@ -18,7 +18,6 @@ Every task may be run again at any time: the same file twice changes nothing. A 
 the alert and in `staging.files_to_mend`; the others of its day are loaded.
 """
 
-import os
 from datetime import UTC, datetime, timedelta
 
 from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
@@ -35,6 +34,7 @@ from cosmos.constants import LoadMode, TestBehavior
 
 from orchestration import alerts, report
 from orchestration.deadlines import RunQueued
+from orchestration.defaults import CHECKS, DEFAULT_ARGS, NOTIFY, WAITING, seconds
 from orchestration.project import (
     BUCKET,
     EXECUTION,
@@ -46,13 +46,7 @@ from orchestration.project import (
     RUN_DATE,
 )
 
-WAITING, CHECKS, NOTIFY = "#e3f2fd", "#fff3e0", "#e8f5e9"
 DBT = {"project_config": PROJECT_CONFIG, "profile_config": PROFILE, "execution_config": EXECUTION}
-
-
-def seconds(name: str, default: int) -> int:
-    """A time that tests shorten."""
-    return int(os.environ.get(f"DAILY_SALES_{name}_SECONDS", default))
 
 
 def models(*select: str, tests: TestBehavior) -> RenderConfig:
@@ -72,16 +66,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     tags=["sales", "daily", "production"],
-    default_args={
-        "owner": "data-engineering",
-        "depends_on_past": False,
-        "retries": 3,
-        "retry_delay": timedelta(seconds=seconds("RETRY", 300)),
-        "retry_exponential_backoff": 2,
-        "max_retry_delay": timedelta(minutes=30),
-        "retry_policy": alerts.RetryUnlessToMend(),
-        "on_failure_callback": alerts.tell_failure,
-    },
+    default_args=DEFAULT_ARGS,
     # Not from the run's date: a run of a date long past, or of none, has two hours like any other.
     deadline=DeadlineAlert(
         reference=RunQueued(),

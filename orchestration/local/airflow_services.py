@@ -111,9 +111,9 @@ def airflow_environment(
             "LANDING_ROOT": f"s3://{storage.bucket}",
             "WAREHOUSE_PATH": str(warehouse.resolve()),
             # Production waits for minutes and hours; here a file is there or it is not.
-            "DAILY_SALES_POKE_SECONDS": "15",
-            "DAILY_SALES_WAIT_SECONDS": "60",
-            "DAILY_SALES_RETRY_SECONDS": "1",
+            "PIPELINES_POKE_SECONDS": "15",
+            "PIPELINES_WAIT_SECONDS": "60",
+            "PIPELINES_RETRY_SECONDS": "1",
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
         }

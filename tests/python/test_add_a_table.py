@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from reference import PROJECT
+from reference import CUSTOMERS, ORDERS, PROJECT
 from warehouse import UNSET, Built, Project, Warehouse, replaced
 
 PAGE = "docs/add-a-table.md"
@@ -145,7 +145,7 @@ def failed(built: Built) -> set[str]:
 def test_a_contract_that_widens(project: Project, tmp_path: Path) -> None:
     """What comes of files of a changed sender, what is said, and what the documented change of the contract does."""
     copy = project.copy(tmp_path / "project")
-    warehouse = Warehouse(copy, tmp_path / "warehouse")
+    warehouse = Warehouse(copy, tmp_path / "warehouse", feeds=(ORDERS, CUSTOMERS))
     one_bad = orders(14)
     one_bad = {path: data.replace(b"P1,1,", b"P1,1.5,", 1) for path, data in one_bad.items()}
     warehouse.land(
@@ -207,7 +207,7 @@ def test_a_contract_that_widens(project: Project, tmp_path: Path) -> None:
 
 
 def test_a_register_of_an_earlier_version_gains_its_column(project: Project, tmp_path: Path) -> None:
-    warehouse = Warehouse(project, tmp_path / "warehouse")
+    warehouse = Warehouse(project, tmp_path / "warehouse", feeds=(ORDERS,))
     warehouse.land(orders(10))
     assert not failed(warehouse.build_until("typed_orders"))
     with duckdb.connect(str(warehouse.folder / "warehouse.duckdb")) as connection:

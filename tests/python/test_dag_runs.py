@@ -29,7 +29,7 @@ def airflow(tmp_path_factory):
     """Airflow with its schedules on, and patience for one poke and for two missed heartbeats only."""
     folder = tmp_path_factory.mktemp("airflow")
     settings = {
-        "DAILY_SALES_WAIT_SECONDS": "10",
+        "PIPELINES_WAIT_SECONDS": "10",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     }
@@ -87,8 +87,8 @@ def test_a_run_by_hand_without_a_date_loads_today_though_chat_hangs_and_a_model_
     today = datetime.now(UTC).date().isoformat()
     airflow.land(today, sales(today, 30))
     monkeypatch.setattr(airflow.chat, "keep", lambda message: time.sleep(60))
-    broken = "update_metrics.load_metrics_model_build"
-    write(airflow, "alter table prod.load_metrics rename column verdict to opinion")
+    broken = "load_to_prod.sales_by_day_model_build"
+    write(airflow, "alter table prod.sales_by_day rename column net to earned")
 
     client = airflow.airflow
     run_id = client.call("POST", f"dags/{airflow.dag_id}/dagRuns", json={"logical_date": None})["dag_run_id"]
@@ -96,7 +96,7 @@ def test_a_run_by_hand_without_a_date_loads_today_though_chat_hangs_and_a_model_
 
     def mend(task):
         if task.task == broken and task.state == "up_for_retry" and not mended:
-            mended.append(write(airflow, "alter table prod.load_metrics rename column opinion to verdict"))
+            mended.append(write(airflow, "alter table prod.sales_by_day rename column earned to net"))
 
     run = client.wait(airflow.dag_id, run_id, on_change=mend)
     tasks = {task.task: task for task in run.tasks}

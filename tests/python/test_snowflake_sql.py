@@ -32,7 +32,7 @@ RUN_TIME_SQL = """
 {{ create_raw_table(raw, contract_columns('sales'))[0] }};
 {{ refusal_of(refused, "it's") }};
 {{ files_held(refused, ref('file_verdicts')) }};
-{{ newest_landing_of(ref('file_verdicts'), "it's") }};
+{{ newest_landing_of(ref('file_verdicts'), ref('load_ledger'), "it's") }};
 {{ record_release(ref('file_verdicts'), "it's", "it's \\\\ agreed", 'me', '2024-01-05 12:00:00') }};
 {{ collect_changes(sales, raw, ['sale_id'], 'sales', '2', [["'a'", "'b'"], ["'c'", "'d'"]]) }}
 {{ cut_keys('sale_id', 'select sale_id from ' ~ sales, 3) }};
