@@ -31,8 +31,8 @@ setup: .venv/.ready profiles.yml demo/landing target/manifest.json ## Make .venv
 profiles.yml: profiles.yml.example
 	sed "s|'warehouse.duckdb'|'$(CURDIR)/warehouse.duckdb'|" $< > $@
 
-demo/landing: .venv/.ready orchestration/local/demo_data.py
-	$(BIN)/python -m orchestration.local.demo_data $@
+demo/landing: .venv/.ready orchestration/local/demo_data.py orchestration/local/demo_tables.py
+	$(BIN)/python -m orchestration.local.demo $@
 	@touch $@
 
 DBT_FILES := $(shell find models macros seeds tests/dbt packages -type f -not -path '*/integration_tests/*' 2>/dev/null)
@@ -47,6 +47,10 @@ target/manifest.json: .venv/.ready profiles.yml dbt_packages dbt_project.yml $(D
 .PHONY: run
 run: setup ## Daily sales on demo data by a real Airflow scheduler, from nothing to a printed result
 	@$(BIN)/python -m orchestration.local.run
+
+.PHONY: run-tables
+run-tables: setup ## The tables (customers, orders, products, inventory) on demo files, by a real Airflow scheduler
+	@$(BIN)/python -m orchestration.local.run_tables
 
 .PHONY: up
 up: setup ## Airflow's UI and all local services, until interrupted

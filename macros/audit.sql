@@ -49,12 +49,7 @@
     {%- if not (load_relation(landed) and load_relation(verdicts) and ledger) -%}
         {{ exceptions.raise_compiler_error('Nothing has been loaded yet. Run `dbt build` first.') }}
     {%- endif -%}
-    {%- set waiting -%}
-        select source_file from {{ landed }} where not is_typed
-        union
-        select source_file from ({{ arriving_landings(verdicts, ledger) }}) as arriving
-        order by 1
-    {%- endset -%}
+    {%- set waiting = unfinished_files(verdicts, ledger) ~ ' order by 1' -%}
     {%- set files = run_query(waiting).columns[0].values() -%}
     {%- if files -%}
         {{ exceptions.raise_compiler_error(

@@ -34,6 +34,30 @@ qualify landing_id = max(landing_id) over (partition by source_file)
 {% endmacro %}
 
 
+{#- The files of which something has landed or was released that production, or its ledger, does not have yet. -#}
+{% macro unfinished_files(verdicts, ledger) %}
+select landed.source_file
+from {{ source('landing', 'landed_files') }} as landed
+where not landed.is_typed
+
+union
+
+select judged.source_file
+from (
+    {{ passed_landings(verdicts) }}
+
+    union all
+
+    {{ held_landings(verdicts) }}
+) as judged
+left join {{ ledger }} as ledger
+    on judged.source_file = ledger.source_file
+    and judged.content_hash = ledger.content_hash
+    and (judged.verdict = 'held') = (ledger.verdict = 'held')
+where ledger.source_file is null
+{% endmacro %}
+
+
 {#- The landings that production is made of now, by its ledger. A file may have come back to its content in force: until
     the new landing is typed, it is the old one whose rows are there. -#}
 {% macro landings_in_force(ledger, feed) %}

@@ -6,7 +6,9 @@ Data never waits for alerts: every channel is tried by itself, for seconds, and 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +26,9 @@ MAIL_TO = "data-alerts@company.com"
 SECONDS = 5
 LATE_HOURS = 2
 NOTHING_NEW = "nothing_new"
+# The task of table_sync that finds new files, and what it says of them: their number by table.
+FINDER, NEWS = "find_new_files", "news"
+TO_MEND = re.compile(r"no_(\w+_)?file_to_mend: Got ")
 DBT_FAILED = "dbt invocation completed with errors: "
 
 
@@ -76,7 +81,7 @@ def keep_news(project_dir: str, context: Any) -> None:
 def tell_success(context: Any) -> None:
     """Posts what the run has loaded."""
     run_date = _run_date(context)
-    files = _asked(report.loaded, context)
+    files = _asked(report.loaded, context, None)
     extracted = context["ti"].xcom_pull(task_ids="extract_to_staging.raw_sales_run", key=NOTHING_NEW)
     text = messages.completed(
         context["dag"].dag_id, run_date, files, totals=report.totals(files or []), news=not extracted
@@ -85,21 +90,34 @@ def tell_success(context: Any) -> None:
     _post(text)
 
 
-def tell_failure(context: Any) -> None:
-    """Posts and mails what failed. Airflow calls it after a task's last try."""
+def tell_synced(context: Any) -> None:
+    """Posts which tables the run has loaded."""
+    news = context["ti"].xcom_pull(task_ids=FINDER, key=NEWS)
+    totals = {}
+    for table in news:
+        files = _asked(report.loaded, context, table)
+        totals[table] = None if files is None else report.totals(files)
+    text = messages.synced(context["dag"].dag_id, _run_name(context), news, totals)
+    log.info(text)
+    _post(text)
+
+
+def tell_failure(context: Any, table: str | None = None) -> None:
+    """Posts and mails what failed, of a table or of daily sales. Airflow calls it after a task's last try."""
     ti, error = context["ti"], context.get("exception")
     problem, waited = str(error or "").removeprefix(DBT_FAILED), isinstance(error, AirflowSensorTimeout)
     if waited and (key := getattr(getattr(ti, "task", None), "bucket_key", None)):
         problem = f"{key} has not come. {problem}"
-    files = [] if waited else _asked(report.to_mend, context)
+    files = [] if waited else _asked(report.to_mend, context, table)
+    mend = messages.MEND_TABLE if table else messages.MEND
     text = messages.failed(
         ti.dag_id,
         ti.task_id,
-        _run_date(context) or ti.run_id,
+        (_run_name(context) if table else _run_date(context)) or ti.run_id,
         problem=problem,
         files=files,
         log_url=(link := getattr(ti, "log_url", "")),
-        advice=messages.NO_FILE if waited else messages.MEND if files else messages.RETRY,
+        advice=messages.NO_FILE if waited else mend if files else messages.RETRY,
     )
     log.info(text)
     _post(text, link)
@@ -130,24 +148,39 @@ class RetryUnlessToMend(RetryPolicy):
     """No retry mends a file: where that is all that failed, the alert goes out at once."""
 
     def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
-        """Ends the task's tries if the test `no_file_to_mend`, and nothing else, has failed."""
+        """Ends the task's tries if a test `no_file_to_mend` or `no_<table>_file_to_mend`, and nothing else, failed."""
         failed = str(exception).removeprefix(DBT_FAILED).splitlines()
-        if failed and all(line.startswith("no_file_to_mend: Got ") for line in failed):
+        if failed and all(TO_MEND.match(line) for line in failed):
             return RetryDecision.fail(reason="a file is to be mended")
         return RetryDecision.default()
 
 
-def _asked(question: Callable[[str | None], list[report.Row]], context: Any) -> list[report.Row] | None:
-    """What the warehouse answers, or None."""
+def _asked(
+    question: Callable[[str, str | None], list[report.Row]], context: Any, table: str | None
+) -> list[report.Row] | None:
+    """What the warehouse answers of a table, or else of the sales of the run's date; None if it does not."""
     try:
+        run_date = _run_date(context)
+        if not (table or run_date):
+            raise ValueError("the run's date is not known")
         project.use_connections(context, None)
-        return question(_run_date(context))
+        return question(table, None) if table else question("sales", run_date)
     except Exception as error:
         log.warning("The warehouse was not asked: %s", messages.clipped(error))
         return None
 
 
-def _run_date(context: Any) -> str | None:
-    """The run's date; None where Airflow tells nothing of the run, as of a task whose process was killed."""
+def _run_time(context: Any) -> datetime | None:
+    """The run's time; None where Airflow tells nothing of the run, as of a task whose process was killed."""
     run = context.get("dag_run")
-    return (run.logical_date or run.run_after).date().isoformat() if run else None
+    return (run.logical_date or run.run_after) if run else None
+
+
+def _run_date(context: Any) -> str | None:
+    time = _run_time(context)
+    return time.date().isoformat() if time else None
+
+
+def _run_name(context: Any) -> str | None:
+    time = _run_time(context)
+    return f"{time:%Y-%m-%dT%H:%M}" if time else None

@@ -150,7 +150,7 @@ class FolderZone:
 class S3Zone:
     """A landing zone in a bucket, with boto3's own credentials and settings."""
 
-    def __init__(self, root: str, connection: duckdb.DuckDBPyConnection):
+    def __init__(self, root: str, connection: duckdb.DuckDBPyConnection | None):
         import boto3
         from botocore.config import Config
 
@@ -162,7 +162,8 @@ class S3Zone:
             self.client = session.client(
                 "s3", config=Config(connect_timeout=ANSWER_SECONDS, read_timeout=ANSWER_SECONDS, retries=tries)
             )
-            self._let_duckdb_read(session, connection)
+            if connection:
+                self._let_duckdb_read(session, connection)
 
     def entries(self, prefix: str, depth: int) -> Iterator[tuple[str, str, str]]:
         """Yields (path, url, fingerprint) of every object below a prefix, however deep."""
@@ -244,6 +245,11 @@ class S3Zone:
 
 
 Zone = FolderZone | S3Zone
+
+
+def zone_at(root: str, connection: duckdb.DuckDBPyConnection | None = None) -> Zone:
+    """The landing zone at a folder or an `s3://` URL; the connection, if one is given, can read the files of it."""
+    return S3Zone(root, connection) if root.startswith("s3://") else FolderZone(root)
 
 
 def literal(value: str | int | bool | date | None) -> str:
@@ -647,7 +653,7 @@ class Plugin(BasePlugin):
         day = options["run_date"]
         cursor = self.connection.cursor()
         try:
-            zone = S3Zone(root, cursor) if root.startswith("s3://") else FolderZone(root)
+            zone = zone_at(root, cursor)
             tables = Tables(
                 raw=target_config.relation.render(),
                 landed=options["landed"].render(),

@@ -11,6 +11,8 @@ from typing import Any
 # A message names this many files; the table has them all.
 MOST_FILES = 20
 LONGEST = 300
+# Of rows, as they are told.
+STATES = ("received", "current", "superseded", "rejected")
 
 Row = Mapping[str, Any]
 
@@ -18,6 +20,10 @@ NO_FILE = "The day's file has not come. Land it, then clear the run in Airflow."
 MEND = (
     "Land a mended file under the same path, or release a held one; then clear the run in Airflow, all of its tasks. "
     "The other files of the day are loaded."
+)
+MEND_TABLE = (
+    "Land a mended file under the same path, or release a held one: the next run takes it. The table's other files are "
+    "loaded."
 )
 RETRY = "Read the log and mend the cause, then clear the run in Airflow: nothing is ever loaded twice."
 
@@ -28,10 +34,21 @@ def completed(dag: str, run_date: str, files: Sequence[Row] | None, totals: Mapp
     if files is None:
         return f"{headline}\nThe warehouse could not be asked what was loaded; the table prod.load_ledger has it."
     count = f"{len(files)} file" if len(files) == 1 else f"{len(files)} files"
-    rows = ", ".join(f"{totals[state]:,} {state}" for state in ("received", "current", "superseded", "rejected"))
+    rows = ", ".join(f"{totals[state]:,} {state}" for state in STATES)
     if not news:
         return f"{headline}\nNothing to do: no file is new or restated. Loaded before: {count}, rows: {rows}"
     return f"{headline}\nLoaded {count}, rows: {rows}"
+
+
+def synced(dag: str, run: str, news: Mapping[str, int], totals: Mapping[str, Mapping[str, int] | None]) -> str:
+    """Which tables a run has loaded, with the new files of each, and where the rows of all its files are now."""
+    lines = [f"✅ DAG {dag} completed for {run}"]
+    for table, number in news.items():
+        line = f"{table}: {number} new file" if number == 1 else f"{table}: {number} new files"
+        if rows := totals[table]:
+            line += "; rows now: " + ", ".join(f"{rows[state]:,} {state}" for state in STATES)
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def failed(

@@ -20,19 +20,19 @@ ATTEMPTS = 2
 Row = Mapping[str, Any]
 
 
-def loaded(run_date: str | None) -> list[Row]:
-    """Where the rows of each file of the run's date are now."""
+def loaded(feed: str, run_date: str | None) -> list[Row]:
+    """Where the rows of each file of a feed are now, of those of the run's date if one is given."""
     return ask(
         "select source_file, received_rows, current_rows, superseded_rows, rejected_rows, held_rows "
-        f"from prod.load_ledger where file_date = {_day(run_date)} order by source_file"
+        f"from prod.load_ledger where {_files(feed, run_date)} order by source_file"
     )
 
 
-def to_mend(run_date: str | None) -> list[Row]:
-    """The refused and held files of the run's date."""
+def to_mend(feed: str, run_date: str | None) -> list[Row]:
+    """The refused and held files of a feed, of the run's date if one is given."""
     return ask(
         "select source_file, state, failed_check, source_record, affected_rows, received_rows, reason "
-        f"from staging.files_to_mend where file_date = {_day(run_date)} order by source_file"
+        f"from staging.files_to_mend where {_files(feed, run_date)} order by source_file"
     )
 
 
@@ -80,10 +80,11 @@ def _hurry(credentials: Any) -> None:
         credentials.connect_timeout, credentials.connect_retries = 10, 0
 
 
-def _day(run_date: str | None) -> str:
-    if run_date is None:
-        raise ValueError("the run's date is not known")
-    return f"cast('{date.fromisoformat(run_date)}' as date)"
+def _files(feed: str, run_date: str | None) -> str:
+    if not feed.isidentifier():
+        raise ValueError(f"{feed} is no feed")
+    condition = f"split_part(source_file, '/', 2) = '{feed}'"
+    return condition + (f" and file_date = cast('{date.fromisoformat(run_date)}' as date)" if run_date else "")
 
 
 _heard: list[str] = []

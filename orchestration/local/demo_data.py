@@ -1,20 +1,16 @@
-"""Demo sales files, the same bytes every time: `python -m orchestration.local.demo_data [ROOT]` lands three good days.
+"""Demo sales files, the same bytes every time: three good days, the first of them restated, and a malformed one.
 
 Each file holds what a sender's files hold: sales of the day and a few late ones, returns, guests, corrections of
 earlier days, repeats, and not quite one row in a hundred that breaks the contract in one of the ways of `REJECTED`.
 """
 
-import argparse
 import csv
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from functools import cache
-from pathlib import Path
 from random import Random
-
-from orchestration.local.storage import write_whole
 
 GOOD_DAYS = ["2024-01-01", "2024-01-02", "2024-01-03"]
 MALFORMED_DAY = "2024-01-04"
@@ -299,25 +295,3 @@ def malformed_day() -> bytes:
     # Nothing behind it has a quote: what is read as one field then runs to the end of the file.
     after = [record for record in after if not any(set(value) & set(',"\n') for value in record.values())]
     return _csv([*before, broken, *after]).replace(",UNCLOSED,", ',"monitor 27,').encode()
-
-
-def write_demo(root: Path) -> list[Path]:
-    """Lands the good days' files that are not there yet; returns the paths of all of them."""
-    paths = [root / "raw" / "sales" / day / "sales_export.csv" for day in GOOD_DAYS]
-    for day, path in zip(GOOD_DAYS, paths, strict=True):
-        # One that is there may have been restated since.
-        if not path.exists():
-            write_whole(path, day_file(day))
-    return paths
-
-
-def main() -> None:
-    """Lands the demo files."""
-    parser = argparse.ArgumentParser(description="Land three good days of demo sales.")
-    parser.add_argument("root", nargs="?", type=Path, default=Path("demo/landing"), help="landing root [%(default)s]")
-    for path in write_demo(parser.parse_args().root):
-        print(path)
-
-
-if __name__ == "__main__":
-    main()

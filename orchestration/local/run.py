@@ -8,20 +8,14 @@ import sys
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 from orchestration.local import demo_data
-from orchestration.local.airflow_api import TaskState
 from orchestration.local.errors import LocalError
 from orchestration.local.report import Warehouse, show_result
-from orchestration.local.services import PROJECT, Services, local_services
-from orchestration.local.sinks import Sink
-from orchestration.local.storage import write_whole
+from orchestration.local.services import PROJECT, local_services
+from orchestration.local.story import DEMO, Story
 from orchestration.local.terminal import command, console
 
 DAG_ID = "daily_sales_etl_v2"
-DEMO = PROJECT / "demo" / "landing"
-ALERT_SECONDS = 30
 
 NEXT = """
 Next:
@@ -51,50 +45,19 @@ def require_setup() -> None:
             raise LocalError(f"{path.relative_to(PROJECT)} is missing; type `make setup`, then run this again.")
 
 
-class Demo:
+class Demo(Story):
     """The story that `make run` tells."""
 
-    def __init__(self, services: Services, warehouse: Warehouse, out: Console) -> None:
-        self.services = services
-        self.warehouse = warehouse
-        self.out = out
-
-    def land(self, day: str, content: bytes, what: str) -> None:
+    def land_day(self, day: str, content: bytes, what: str) -> None:
         """Land a day's file, unless it is there already."""
-        new = self.services.s3.land(landing_key(day), content)
-        self.out.print(f"{what}: {landing_key(day)}" + ("" if new else " (there already)"))
-
-    def run(self, day: str, expected: str) -> None:
-        """Run the DAG for a day, show what its tasks do and what chat is told, and insist on how it ends."""
-        airflow, seen = self.services.airflow, len(self.services.chat.messages)
-        self.out.print(f"\nRun of {day}")
-
-        def show(task: TaskState) -> None:
-            if task.state in ("success", "failed", "up_for_retry", "upstream_failed", "skipped"):
-                took = f"{task.seconds:5.1f} s" if task.seconds is not None else ""
-                style = {"success": "green", "failed": "red", "up_for_retry": "yellow"}.get(task.state, "dim")
-                self.out.print(f"  {task.state:<16}{took:>8}  {task.task}", style=style)
-
-        run = airflow.wait(DAG_ID, airflow.start(DAG_ID, day), show)
-        self.out.print(f"  {run.state} after {run.seconds:.0f} s", style="green" if run.state == "success" else "red")
-        if run.state != expected:
-            for task in run.tasks:
-                if task.state == "failed":
-                    self.out.print(f"\nThe end of the log of {task.task}:\n{airflow.log(DAG_ID, run.run_id, task)}\n")
-            raise LocalError(
-                f"the run of {day} ended as {run.state}, not as {expected}; the reason is above, the whole of it in "
-                ".local/airflow/logs, and `make up` shows it in the browser."
-            )
-        if run.state == "success":
-            for message in self._arrived(self.services.chat, seen, "chat", day):
-                self.out.print("  chat: " + message["text"].splitlines()[-1], style="green")
+        self.land(landing_key(day), content, what)
 
     def good_days(self) -> None:
         """Land and load the three days; of those that production has already, only the last is run again."""
         files = {day: (DEMO / landing_key(day)).read_bytes() for day in demo_data.GOOD_DAYS}
         self.out.print()
         for day, content in files.items():
-            self.land(day, content, "Landed")
+            self.land_day(day, content, "Landed")
         for day, content in files.items():
             if day != demo_data.GOOD_DAYS[-1] and self.warehouse.holds(landing_key(day), content):
                 self.out.print(f"No run of {day}: this very file is loaded already")
@@ -105,39 +68,26 @@ class Demo:
         """Land the first day once more, with other content, where `dbt build` will find it too."""
         day, content = demo_data.GOOD_DAYS[0], demo_data.restated_first_day()
         self.out.print()
-        self.land(day, content, "Restated by its sender")
+        self.land_day(day, content, "Restated by its sender")
         if self.warehouse.holds(landing_key(day), content):
             self.out.print(f"No run of {day}: its restatement is loaded already")
         else:
             self.run(day, "success")
-        write_whole(DEMO / landing_key(day), content)
+        self.keep(landing_key(day), content)
 
     def malformed_day(self) -> None:
         """Land a file that must not get in; show the alert, and that production is as it was."""
         day, before = demo_data.MALFORMED_DAY, self.warehouse.production()
         chats, mails = len(self.services.chat.messages), len(self.services.mail.messages)
         self.out.print()
-        self.land(day, demo_data.malformed_day(), "Malformed, so that its run must end red")
+        self.land_day(day, demo_data.malformed_day(), "Malformed, so that its run must end red")
         self.run(day, "failed")
-        self.out.print("\nThe alerts that came:")
-        for message in self._arrived(self.services.chat, chats, "chat", day):
-            self.out.print("  chat: " + message["text"].strip().replace("\n", "\n    "), style="yellow")
-        for message in self._arrived(self.services.mail, mails, "mail", day):
-            self.out.print(f"  mail to {', '.join(message['to'])}: {message['subject']}", style="yellow")
+        self.show_alerts(day, chats, mails)
         if self.warehouse.production() != before:
             raise LocalError(
                 f"the malformed file of {day} has changed production, which must never be; `make audit` shows where."
             )
         self.out.print("Production is, row for row, as it was before that run.", style="green")
-
-    @staticmethod
-    def _arrived(sink: Sink, seen: int, name: str, day: str) -> list[dict]:
-        deadline = time.monotonic() + ALERT_SECONDS
-        while not (new := [message for message in sink.messages[seen:] if day in str(message)]):
-            if time.monotonic() > deadline:
-                raise LocalError(f"no {name} alert came for {day}; the logs are in .local/airflow/logs.")
-            time.sleep(0.2)
-        return new
 
 
 def main() -> int:
@@ -148,10 +98,8 @@ def main() -> int:
     before = warehouse.production()
     with local_services(warehouse=warehouse.path, say=out.print) as services:
         out.print(f"Ready after {time.monotonic() - begun:.0f} s; Airflow is at {services.airflow.url} while this runs")
-        services.airflow.wait_for_dag(DAG_ID)
-        services.airflow.end_unfinished(DAG_ID)
-        services.airflow.unpause(DAG_ID)
-        demo = Demo(services, warehouse, out)
+        demo = Demo(DAG_ID, services, warehouse, out)
+        demo.begin()
         demo.good_days()
         demo.restatement()
         demo.malformed_day()

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from orchestration.landing import Feed, inspect
-from orchestration.local import demo_data
+from orchestration.local import demo_data, demo_tables
+from orchestration.local.demo import write_demo
 from orchestration.local.demo_data import COLUMNS, GOOD_DAYS, MALFORMED_RECORD, REJECTED
 
 pytestmark = pytest.mark.fast
@@ -190,12 +191,13 @@ def test_the_malformed_day_is_refused_with_its_record() -> None:
 
 
 def test_only_missing_files_are_written(tmp_path: Path) -> None:
-    paths = demo_data.write_demo(tmp_path)
-    assert paths == [tmp_path / f"raw/sales/{day}/sales_export.csv" for day in GOOD_DAYS]
-    assert [path.read_bytes() for path in paths] == [demo_data.day_file(day) for day in GOOD_DAYS]
+    files = {f"raw/sales/{day}/sales_export.csv": demo_data.day_file(day) for day in GOOD_DAYS}
+    files |= demo_tables.first_hour()
+    paths = write_demo(tmp_path)
+    assert {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in paths} == files
     paths[0].write_bytes(b"restated")
     paths[1].unlink()
-    assert demo_data.write_demo(tmp_path) == paths
+    assert write_demo(tmp_path) == paths
     assert paths[0].read_bytes() == b"restated"
     assert paths[1].read_bytes() == demo_data.day_file(GOOD_DAYS[1])
-    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == paths
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(paths)

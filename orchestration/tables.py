@@ -1,0 +1,132 @@
+"""The tables of `table_sync`: dbt's manifest says which there are, the landing zone which have something to do.
+
+Nothing of dbt is started for either.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from orchestration.project import ENV, PROJECT, PROJECT_CONFIG, TARGET
+
+# Where a table's models are; the other feeds have DAGs of their own.
+FOLDER = "models/tables/"
+# What is known of their files, and what all tables share besides.
+KNOWN_FILES = "known_files"
+SHARED = ("file_verdicts", "load_ledger", "load_metrics", "files_to_mend", KNOWN_FILES)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A configured table: the name of its feed, whether files come by the hour, the seeds that its contract names."""
+
+    name: str
+    hourly: bool
+    seeds: tuple[str, ...]
+
+    @property
+    def select(self) -> str:
+        """The nodes that load it: its folder and what all tables share."""
+        return " ".join([f"path:{FOLDER}{self.name}", *self.seeds, *SHARED])
+
+    @property
+    def checks(self) -> str:
+        """The checks of its production."""
+        return f"tag:{self.name}_quality_checks"
+
+
+def tables(manifest: Path = PROJECT_CONFIG.manifest_path) -> list[Table]:
+    """The tables of a manifest, in the order of their names; raises FileNotFoundError without one."""
+    if not manifest.exists():
+        raise FileNotFoundError(f"{manifest} is missing: `dbt parse` makes it, and `make setup` runs that.")
+    nodes = json.loads(manifest.read_text())["nodes"].values()
+    models = {node["name"]: node for node in nodes if node["resource_type"] == "model"}
+    found = []
+    for node in models.values():
+        feed = node["config"].get("meta", {}).get("feed")
+        if feed and node["original_file_path"].startswith(FOLDER):
+            parents = models[f"typed_{feed['name']}"]["depends_on"]["nodes"]
+            seeds = sorted(name.rpartition(".")[2] for name in parents if name.startswith("seed."))
+            found.append(Table(feed["name"], feed.get("files") == "hourly", tuple(seeds)))
+    return sorted(found, key=lambda table: table.name)
+
+
+def with_news(configured: Iterable[Table]) -> dict[str, int]:
+    """The tables that a sync has something to do for, and how many of their files are new, restated or gone.
+
+    Raises what the landing zone or the warehouse raises when it cannot be reached.
+    """
+    known = _known()
+    news = {table.name: changes(table.name, _listed(table), known) for table in configured}
+    return {name: number for name, number in news.items() if number is not None}
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the warehouse says: the fingerprint of each known file, which of them are refused, which wait for a load to
+    be finished, and which tables there are."""
+
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
+    unfinished: frozenset[str] = frozenset()
+    tables: frozenset[str] = frozenset()
+
+
+def changes(table: str, files: Mapping[str, str], known: Known) -> int | None:
+    """How many files of a table are new, restated or gone; None if there is nothing to do for it.
+
+    `files` are the fingerprints of the listing, by path. With no file changed there is still something to do if a load
+    was not finished, if a held file was released since, or if the table was never built.
+    """
+    prefix = f"raw/{table}/"
+    changed = sum(1 for path, fingerprint in files.items() if known.fingerprints.get(path) != fingerprint)
+    gone = sum(1 for path in known.refused if path.startswith(prefix) and path not in files)
+    waits = any(path.startswith(prefix) for path in known.unfinished)
+    return None if table in known.tables and not (changed or gone or waits) else changed + gone
+
+
+def _known() -> Known:
+    from orchestration import report
+
+    try:
+        found = report.ask("select table_schema, table_name from information_schema.tables")
+    except FileNotFoundError:  # no warehouse yet
+        return Known()
+    there = {(row["table_schema"].lower(), row["table_name"].lower()) for row in found}
+    if ("staging", KNOWN_FILES) not in there:
+        return Known()
+    rows = report.ask(f"select source_file, fingerprint, is_refused, is_unfinished from staging.{KNOWN_FILES}")
+    return Known(
+        {row["source_file"]: row["fingerprint"] for row in rows},
+        frozenset(row["source_file"] for row in rows if row["is_refused"]),
+        frozenset(row["source_file"] for row in rows if row["is_unfinished"]),
+        frozenset(name for schema, name in there if schema == "prod"),
+    )
+
+
+def _listed(table: Table) -> dict[str, str]:
+    """The fingerprints of a table's files in the landing zone, by path."""
+    from orchestration import landing
+
+    zone = _Stage() if TARGET == "snowflake" else landing.zone_at(ENV["LANDING_ROOT"])
+    with nullcontext() if TARGET == "snowflake" else zone.reading(f"raw/{table.name}/ of {zone.root}"):
+        files, _ = landing.landed_files(zone, landing.Feed(table.name, (), hourly=table.hourly), None)
+    return {file.path: file.fingerprint for file in files}
+
+
+class _Stage:
+    """The landing zone as Snowflake lists it; a file's fingerprint is what the load registers there."""
+
+    def entries(self, prefix: str, depth: int) -> Iterator[tuple[str, str, str]]:
+        """Yields (path, url, fingerprint) of every file below a prefix, however deep."""
+        from orchestration import report
+
+        variables = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
+        for row in report.ask(f"list @{variables['landing_stage']}/{prefix}"):
+            yield prefix + row["name"].partition(prefix)[2], row["name"], row["md5"]
