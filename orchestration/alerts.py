@@ -124,6 +124,17 @@ def tell_failure(context: Any, table: str | None = None) -> None:
     _try("mail", lambda: _mail(text).notify(context))
 
 
+def tell_warnings(context: Any) -> None:
+    """Posts what the checks of a table found unusual. A callback of Cosmos, after a test task that has not failed."""
+    ti, found = context["ti"], dict(zip(context["test_names"], context["test_results"], strict=True))
+    if not found:
+        return
+    link = getattr(ti, "log_url", "")
+    text = messages.unusual(ti.dag_id, ti.task_id, _run_name(context) or ti.run_id, found, link)
+    log.warning(text)
+    _post(text, link)
+
+
 async def tell_late(context: dict[str, Any]) -> None:
     """Posts and mails that a run is not complete in time. Airflow's triggerer calls it at the deadline."""
     run = context["dag_run"]

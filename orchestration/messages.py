@@ -43,7 +43,7 @@ def completed(dag: str, run_date: str, files: Sequence[Row] | None, totals: Mapp
 def synced(dag: str, run: str, news: Mapping[str, int], totals: Mapping[str, Mapping[str, int] | None]) -> str:
     """Which tables a run has loaded, with the new files of each, and where the rows of all its files are now."""
     lines = [f"✅ DAG {dag} completed for {run}"]
-    for table, number in news.items():
+    for table, number in sorted(news.items()):
         line = f"{table}: {number} new file" if number == 1 else f"{table}: {number} new files"
         if rows := totals[table]:
             line += "; rows now: " + ", ".join(f"{rows[state]:,} {state}" for state in STATES)
@@ -67,6 +67,20 @@ def failed(
     elif len(files) > MOST_FILES:
         lines.append(f"... and {len(files) - MOST_FILES} more: select * from staging.files_to_mend")
     return "\n".join([*lines, f"Log: {log_url}", f"What to do: {advice}"])
+
+
+def unusual(dag: str, task: str, run: str, found: Mapping[str, str], log_url: str) -> str:
+    """What the checks of a table warn of; nothing was stopped by it."""
+    lines = [f"⚠️ DAG {dag}, run of {run}: {task} found what is unusual"]
+    lines += [f"{check}: {clipped(result)}" for check, result in sorted(found.items())]
+    return "\n".join(
+        [
+            *lines,
+            f"Log: {log_url}",
+            "What to do: see the rows by `dbt test --store-failures --select <check>`. Nothing was stopped; what came "
+            "before its reference is looked at again by every run.",
+        ]
+    )
 
 
 def late(dag: str, run: str, run_date: str, hours: float) -> str:

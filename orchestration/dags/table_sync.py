@@ -72,6 +72,11 @@ with DAG(
             indirect_selection="cautious",
             **options,
         )
-        validate = DbtTestLocalOperator(task_id=f"validate_{table.name}", select=table.checks, **options)
+        validate = DbtTestLocalOperator(
+            task_id=f"validate_{table.name}",
+            select=table.checks,
+            on_warning_callback=alerts.tell_warnings,
+            **options,
+        )
         validate.ui_color = CHECKS
         find >> sync >> validate >> notify

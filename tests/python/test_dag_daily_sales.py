@@ -199,6 +199,7 @@ def test_the_dag_is_read_fast(dag):
     ("error", "action"),
     [
         ("dbt invocation completed with errors: no_file_to_mend: Got 2 results, configured to fail if != 0", "fail"),
+        ("dbt invocation completed with errors: no_orders_file_to_mend: Got 1 result, configured to fail", "fail"),
         ("dbt invocation completed with errors: files_to_mend: Runtime Error IO Error", "default"),
         (
             "dbt invocation completed with errors: no_file_to_mend: Got 2 results, configured to fail if != 0\n"

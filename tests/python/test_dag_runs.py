@@ -12,6 +12,8 @@ from reference import TABLES, Reference
 from test_files import row
 from warehouse import compare_tables
 
+from orchestration.local import demo_tables
+
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("dag_runs")
 
@@ -106,6 +108,50 @@ def test_a_run_by_hand_without_a_date_loads_today_though_chat_hangs_and_a_model_
     assert "No message by chat: TimeoutError" in client.log(airflow.dag_id, run_id, tasks["notify_success"])
     assert airflow.query(f"select count(*) from prod.daily_sales where source_file like '%{today}%'") == [(30,)]
     assert airflow.mail.messages == []
+
+
+def test_tables_are_synced_each_by_itself_and_an_idle_hour_starts_no_dbt(airflow, told):
+    """The run that the schedule starts by itself builds all tables; one of its files is refused."""
+    client, dag_id = airflow.airflow, "table_sync"
+    for key, content in (demo_tables.second_hour() | demo_tables.first_hour()).items():
+        broken = key == demo_tables.path("orders", 1)
+        airflow.services.s3.land(key, content.replace(b"order_total", b"total") if broken else content)
+    client.wait_for_dag(dag_id)
+    client.unpause(dag_id)
+    deadline = time.monotonic() + 60
+    while not (runs := client.call("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]):
+        assert time.monotonic() < deadline, "the schedule started no run"
+        time.sleep(0.5)
+    run = client.wait(dag_id, runs[0]["dag_run_id"])
+    states = {task.task: task.state for task in run.tasks}
+    assert run.state == "failed"
+    assert {task for task, state in states.items() if state != "success"} == {"validate_orders", "notify_success"}
+    assert airflow.query("select count(*) from prod.customers") == [(demo_tables.CUSTOMERS - 3,)]
+    assert airflow.query("select count(*) from prod.orders") == [(demo_tables.ORDERS,)]
+    chat, mail = told()
+    # Sales of other tests have no product and warn.
+    for texts in (chat, mail):
+        (text,) = (text for text in texts if "DAG table_sync failed for " in text)
+        assert "Task: validate_orders" in text
+        assert "the header lacks order_total and has total, which the contract does not know" in text
+
+    # Nothing has changed, so the refused file makes no second alert.
+    idle = client.wait(dag_id, client.start(dag_id, "2024-01-03T05:00"))
+    assert idle.state == "success"
+    assert {task.task for task in idle.tasks if task.state != "skipped"} == {"find_new_files"}
+
+    # Mended; an order whose customer has not come is told, and loaded.
+    key = demo_tables.path("orders", 1)
+    airflow.services.s3.land(key, demo_tables.second_hour()[key])
+    run = client.wait(dag_id, client.start(dag_id, "2024-01-03T06:00"))
+    assert run.state == "success"
+    assert {task.task for task in run.tasks if task.state == "success"} == {
+        "find_new_files", "sync_orders", "validate_orders", "notify_success"
+    }  # fmt: skip
+    warned, synced = told()[0][-2:]
+    assert "orders_have_their_customers: Got 1 result, configured to warn if != 0" in warned
+    assert "orders: 1 new file; rows now: 521 received, 421 current, 100 superseded, 0 rejected" in synced
+    client.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
 
 
 def test_a_held_file_touches_nothing_and_is_told_while_the_others_load(airflow, told):

@@ -97,3 +97,27 @@ def test_data_cannot_call_people_or_make_links():
 
 def test_mail_is_html_that_shows_data_as_it_is():
     assert messages.for_mail("<b>1 & 2</b>") == "<pre>&lt;b&gt;1 &amp; 2&lt;/b&gt;</pre>"
+
+
+def test_synced_names_each_table_with_its_news():
+    rows = {"received": 1_200, "current": 1_000, "superseded": 150, "rejected": 50, "held": 0}
+    told = messages.synced(
+        "table_sync", "2024-01-05T10:00", {"orders": 2, "customers": 1}, {"orders": rows, "customers": None}
+    )
+    assert told == (
+        "✅ DAG table_sync completed for 2024-01-05T10:00\n"
+        "customers: 1 new file\n"
+        "orders: 2 new files; rows now: 1,200 received, 1,000 current, 150 superseded, 50 rejected"
+    )
+
+
+def test_unusual_names_each_check():
+    told = messages.unusual(
+        "table_sync", "validate_orders", "2024-01-05T10:00", {"b": "Got 1\nresult", "a": "x"}, "http://log"
+    )
+    assert told.splitlines()[:4] == [
+        "⚠️ DAG table_sync, run of 2024-01-05T10:00: validate_orders found what is unusual",
+        "a: x",
+        "b: Got 1 result",
+        "Log: http://log",
+    ]
