@@ -36,6 +36,11 @@ class Table:
         return " ".join([f"path:{FOLDER}{self.name}", *self.seeds, *SHARED])
 
     @property
+    def exclude(self) -> str:
+        """Of these, what is not of the load: the checks of production, the table's and those of sales."""
+        return f"{self.checks} no_file_to_mend"
+
+    @property
     def checks(self) -> str:
         """The checks of its production."""
         return f"tag:{self.name}_quality_checks"

@@ -67,7 +67,7 @@ with DAG(
         sync = DbtBuildLocalOperator(
             task_id=f"sync_{table.name}",
             select=table.select,
-            exclude=f"{table.checks} no_file_to_mend",
+            exclude=table.exclude,
             # Only tests that read nothing of another table.
             indirect_selection="cautious",
             **options,

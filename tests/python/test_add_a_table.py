@@ -17,6 +17,8 @@ import pytest
 from reference import CUSTOMERS, ORDERS, PROJECT
 from warehouse import UNSET, Built, Project, Warehouse, replaced
 
+from orchestration import tables
+
 PAGE = "docs/add-a-table.md"
 PROPERTIES = "models/tables/support_tickets/support_tickets.yml"
 BLOCK = re.compile(r"^```(bash|diff|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -96,6 +98,16 @@ def test_the_page_is_true_word_for_word(copy: Copy) -> None:
         (second, 1, 1, 0, 0, 0),
     ]
     documented(copy)
+    synced(copy)
+
+
+def synced(copy: Copy) -> None:
+    """What the tasks of the DAG do runs, for the table as well."""
+    found = {table.name: table for table in tables.tables(copy.root / "target/manifest.json")}
+    table, dbt = found["support_tickets"], ".venv/bin/dbt --quiet"
+    copy.run(f"{dbt} build --select {table.select} --exclude {table.exclude} --indirect-selection cautious")
+    checked = copy.run(f"{dbt} test --select {table.checks} && {dbt} ls --resource-type test --select {table.checks}")
+    assert len(checked.splitlines()) == 2
 
 
 def documented(copy: Copy) -> None:
