@@ -1,0 +1,139 @@
+"""What a table costs: the DAG of 4, 10 and 40 tables, its parse, an idle hour and an hour with a file for each."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.airflow import IDLE_SECONDS, cpu_of_children, parse_seconds
+from bench.document import Line
+from bench.measure import run
+
+if TYPE_CHECKING:
+    from bench.__main__ import Bench
+
+PROJECT = Path(__file__).resolve().parents[1]
+COUNTS = (4, 10, 40)
+DAG_ID = "table_sync"
+# The table of which there are as many as it takes.
+PATTERN = "products"
+OTHERS = (".git", ".venv", ".local", "demo", "logs", "target", "warehouse.duckdb*", "__pycache__", ".*_cache")
+
+
+def tables(bench: Bench, _: object) -> None:
+    """The parse of the DAG file, an idle run, and a run with a file for each table."""
+    found = {}
+    for number in COUNTS:
+        bench.say(f"{number} tables by Airflow")
+        root = project_of(bench.folder / f"tables-{number}", number)
+        # In a process of its own, whose modules are those of the copy.
+        done = subprocess.run([sys.executable, "-m", "bench.tables"], cwd=root, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"the bench of {number} tables failed:\n{done.stderr[-3000:]}")
+        found[number] = json.loads(done.stdout.splitlines()[-1])
+        found[number]["parse"] = parse_seconds(root / "home", root, f"{DAG_ID}.py")
+    bench.results += lines(found)
+
+
+def lines(found: dict[int, dict]) -> list[Line]:
+    """What was found, by the number of tables."""
+    most, group = max(found), "Tables"
+    a_table = {number: one["run"] / number for number, one in found.items()}
+    falls = sorted(a_table.values(), reverse=True) == list(a_table.values())
+    idle, started = found[most]["idle"], found[most]["started"]
+    return [
+        Line(
+            group,
+            f"CPU seconds of the DAG file's parse with {most} tables, after imports",
+            f"{found[most]['parse']:.2f}",
+            "at most 0.5",
+            found[most]["parse"] <= 0.5,
+        ),
+        Line(
+            group,
+            f"CPU seconds of an hour without a file, {most} tables",
+            f"{idle:.1f}; dbt started {started} times",
+            "no start of dbt",
+            started == 0,
+        ),
+        Line(
+            group,
+            f"CPU seconds a table of an hour with a file for each, {', '.join(map(str, found))} tables",
+            ", ".join(f"{cost:.2f}" for cost in a_table.values()),
+            "falling",
+            falls,
+            tuple((f"{number} tables", round(cost, 2)) for number, cost in a_table.items()),
+        ),
+    ]
+
+
+def project_of(root: Path, number: int) -> Path:
+    """A copy of the project with so many tables."""
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(PROJECT, root, ignore=shutil.ignore_patterns(*OTHERS), symlinks=True)
+    (root / ".venv").symlink_to(PROJECT / ".venv")
+    models = root / "models" / "tables"
+    there = sum(1 for folder in models.iterdir() if folder.is_dir())
+    for place in range(there, number):
+        name = f"table_{place:02}"
+        folder = models / name
+        folder.mkdir()
+        for file in (models / PATTERN).iterdir():
+            if "history" not in file.name:
+                text = file.read_text()
+                if file.suffix == ".yml":
+                    text = text[: text.index(f"  - name: {PATTERN}_history")]
+                (folder / file.name.replace(PATTERN, name)).write_text(text.replace(PATTERN, name))
+    profile = (PROJECT / "profiles.yml").read_text()
+    (root / "profiles.yml").write_text(
+        profile.replace(str(PROJECT / "warehouse.duckdb"), str(root / "warehouse.duckdb"))
+    )
+    run([str(PROJECT / ".venv/bin/dbt"), "--quiet", "parse", "--project-dir", ".", "--profiles-dir", "."], {}, root)
+    return root
+
+
+def main() -> None:
+    """In the copy: runs the DAG and prints what its runs cost."""
+    from orchestration import tables as configured
+    from orchestration.local import demo_tables
+    from orchestration.local.services import local_services
+
+    names = [table.name for table in configured.tables()]
+
+    def files(hour: int, own: dict[str, bytes]) -> dict[str, bytes]:
+        return {demo_tables.path(name, hour): own[demo_tables.path(PATTERN, hour)] for name in names} | own
+
+    root = Path.cwd()
+    with local_services(root / ".local", warehouse=root / "warehouse.duckdb") as services:
+        airflow = services.airflow
+        airflow.wait_for_dag(DAG_ID)
+        airflow.unpause(DAG_ID)
+        idling = 0.0
+
+        def cost(hour: int, land: dict[str, bytes]) -> tuple[float, int]:
+            for key, content in land.items():
+                services.s3.land(key, content)
+            begun, before = time.monotonic(), cpu_of_children()
+            ended = airflow.wait(DAG_ID, airflow.start(DAG_ID, f"2024-01-03T{hour:02}:00"), seconds=1_200)
+            used = cpu_of_children() - before - idling * (time.monotonic() - begun)
+            if ended.state != "success":
+                raise RuntimeError(f"the run of hour {hour} ended as {ended.state}; see {root / '.local' / 'airflow'}")
+            return used, sum(1 for task in ended.tasks if task.state == "success" and task.task != "find_new_files")
+
+        # The first run makes the tables and fills caches.
+        cost(0, files(0, demo_tables.first_hour()))
+        before = cpu_of_children()
+        time.sleep(IDLE_SECONDS)
+        idling = (cpu_of_children() - before) / IDLE_SECONDS
+        idle, started = min(cost(hour, {}) for hour in (1, 2))
+        busy, _ = cost(3, files(1, demo_tables.second_hour()))
+    print(json.dumps({"idle": idle, "started": started, "run": busy}))
+
+
+if __name__ == "__main__":
+    main()
