@@ -1,8 +1,10 @@
 """Real runs of the DAG: a real scheduler, S3, chat and mail. One Airflow for all; each test has a day of its own."""
 
+import tempfile
 import time
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 
 import duckdb
 import psutil
@@ -27,15 +29,18 @@ def sales(day, count, prefix="s"):
 
 
 @pytest.fixture(scope="module")
-def airflow(tmp_path_factory):
+def airflow():
     """Airflow with its schedules on, and patience for one poke and for two missed heartbeats only."""
-    folder = tmp_path_factory.mktemp("airflow")
     settings = {
         "PIPELINES_WAIT_SECONDS": "10",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     }
-    with airflow_in(folder, schedules=True, settings=settings) as session:
+    # Not in pytest's own folder: the next pytest that starts takes it from PostgreSQL, which as root is another user.
+    with (
+        tempfile.TemporaryDirectory(prefix="airflow-runs-", ignore_cleanup_errors=True) as folder,
+        airflow_in(Path(folder), schedules=True, settings=settings) as session,
+    ):
         yield session
 
 
