@@ -136,7 +136,7 @@ from (
         coalesce(measures.distinct_keys, 0) as distinct_keys,
         {{ 'coalesce(measures.recent, 0)' if feed.fresh else 'cast(null as bigint)' }} as recent,
         commonest.reject_reasons as commonest_reason,
-        {{ has_shrunk(feed, landed) if feed.shrinks_by is defined else 'false' }} as has_shrunk
+        {{ has_shrunk(feed, landed, landing_ids) if feed.shrinks_by is defined else 'false' }} as has_shrunk
     from {{ landed }} as landings
     left join (
         select
@@ -174,8 +174,9 @@ where {{ landed }}.landing_id = judged.landing_id
 
 
 {#- Whether an extract has far fewer rows than the last one before it that was let through. That is a judgement of its
-    time: a content that was judged already keeps it, in a full refresh, in an audit, and when it comes back. -#}
-{% macro has_shrunk(feed, landed) %}
+    time: a content that was judged already keeps it, in a full refresh, in an audit, and when it comes back. The
+    path comes by its number, for Snowflake lets no subquery look outside by an order. -#}
+{% macro has_shrunk(feed, landed, landing_id) %}
 coalesce(
     (
         select max(case when judged_before.failed_checks like '%volume%' then 1 else 0 end) = 1
@@ -187,7 +188,7 @@ coalesce(
     coalesce(measures.valid, 0) < (
         select (1 - {{ feed.shrinks_by }}) * max_by(earlier.valid, earlier.source_file)
         from ({{ passed_landings(ref('file_verdicts'), feed.name) }}) as earlier
-        where earlier.source_file < landings.source_file
+        where earlier.source_file < (select max(one.source_file) from {{ landed }} as one where one.landing_id = {{ landing_id }})
     ),
     false
 )
