@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -31,11 +32,14 @@ def tables(bench: Bench, _: object) -> None:
     for number in COUNTS:
         bench.say(f"{number} tables by Airflow")
         root = project_of(bench.folder / f"tables-{number}", number)
-        # In a process of its own, whose modules are those of the copy.
-        done = subprocess.run([sys.executable, "-m", "bench.tables"], cwd=root, capture_output=True, text=True)
+        # In a process of its own, whose modules, and those of its Airflow, are the copy's.
+        env = {**os.environ, "PYTHONPATH": str(root)}
+        done = subprocess.run([sys.executable, "-m", "bench.tables"], env=env, cwd=root, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"the bench of {number} tables failed:\n{done.stderr[-3000:]}")
         found[number] = json.loads(done.stdout.splitlines()[-1])
+        if found[number].pop("tables") != number:
+            raise RuntimeError(f"the bench of {number} tables ran with another number of them")
         found[number]["parse"] = parse_seconds(root / "home", root, f"{DAG_ID}.py")
     bench.results += lines(found)
 
@@ -131,8 +135,10 @@ def main() -> None:
         time.sleep(IDLE_SECONDS)
         idling = (cpu_of_children() - before) / IDLE_SECONDS
         idle, started = min(cost(hour, {}) for hour in (1, 2))
-        busy, _ = cost(3, files(1, demo_tables.second_hour()))
-    print(json.dumps({"idle": idle, "started": started, "run": busy}))
+        busy, tasks = cost(3, files(1, demo_tables.second_hour()))
+    if tasks != 2 * len(names) + 1:
+        raise RuntimeError(f"{tasks} tasks ran of {len(names)} tables, each of which had a file")
+    print(json.dumps({"tables": len(names), "idle": idle, "started": started, "run": busy}))
 
 
 if __name__ == "__main__":
