@@ -13,8 +13,9 @@ from orchestration.local.errors import LocalError
 FINISHED = {"success", "failed"}
 ENDED = FINISHED | {"upstream_failed", "skipped", "removed"}
 POLL_SECONDS = 0.5
-# On a machine that is busy with dbt an answer may take its time.
+# An answer may take its time on a busy machine; until it is known who listens, nobody is waited for that long.
 ANSWER_SECONDS = 120
+FIRST_ANSWER_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ class Airflow:
 
         def healthy() -> bool:
             # Its first answer takes seconds, for which a task would wait, give up, and try again.
-            self._http.get("/execution/health").raise_for_status()
-            health = self._http.get("/api/v2/monitor/health").raise_for_status().json()
+            self._http.get("/execution/health", timeout=FIRST_ANSWER_SECONDS).raise_for_status()
+            health = self._http.get("/api/v2/monitor/health", timeout=FIRST_ANSWER_SECONDS).raise_for_status().json()
             for component in ("scheduler", "dag_processor", "triggerer"):
                 status = health[component]
                 heartbeat = status.get(f"latest_{component}_heartbeat")
