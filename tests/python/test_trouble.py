@@ -73,8 +73,15 @@ def hooked(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, before: Call
     monkeypatch.setattr(owner, name, call)
 
 
-@pytest.mark.parametrize("moment", ["open", "unchanged"])
-@pytest.mark.parametrize("zone", ["folder", "bucket"])
+@pytest.mark.parametrize(
+    ("zone", "moment"),
+    [
+        ("folder", "open"),
+        ("bucket", "unchanged"),
+        pytest.param("folder", "unchanged", marks=pytest.mark.long),
+        pytest.param("bucket", "open", marks=pytest.mark.long),
+    ],
+)
 def test_a_file_that_changes_while_it_is_read_is_read_again(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, zone: str, moment: str
 ) -> None:
@@ -141,11 +148,11 @@ AGAIN = "Once S3 answers, run this again: no file was taken in part."
         (cut, ("total bytes expected", AGAIN)),
         (of_duckdb(cut), ("partial file", AGAIN)),
         (hang, ("Read timeout", AGAIN)),
-        (of_duckdb(hang), ("Timeout was reached", AGAIN)),
-        (overloaded, ("503", AGAIN)),
-        (of_duckdb(overloaded), ("503", AGAIN)),
         (denied, ("The key does not exist in our records", "the connection aws_default")),
         (of_duckdb(denied), ("403 Forbidden", "the connection aws_default")),
+        pytest.param(of_duckdb(hang), ("Timeout was reached", AGAIN), marks=pytest.mark.long),
+        pytest.param(overloaded, ("503", AGAIN), marks=pytest.mark.long),
+        pytest.param(of_duckdb(overloaded), ("503", AGAIN), marks=pytest.mark.long),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
