@@ -444,9 +444,11 @@ class Reference:
         for same in (known, self.in_force.get(content.path)):
             if same and same.content_hash == content.content_hash:
                 return same
+        if content.feed.shrinks_by is None:
+            return content
         let_through = self.in_force | self.waiting
         before = [path for path in self._of(content.feed, let_through) if path < content.path]
-        if content.feed.shrinks_by is None or not before:
+        if not before:
             return content
         fewest = (1 - content.feed.shrinks_by) * len(let_through[max(before)].valid)
         return replace(content, has_shrunk=len(content.valid) < fewest)
