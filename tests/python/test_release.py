@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from reference import Reference
+from reference import FEEDS, SALES, Feed, Reference
 from test_audit import audit
 from test_files import CASES, file, row
 from warehouse import DATABASE, PROJECT, Project, Warehouse, compare, environment
@@ -23,8 +23,8 @@ HOSTILE = f'raw/sales/{DAY}/it\'s $(touch x) $$HOME `x` "{{{{ y }}}}" ;--: # é 
 class Story:
     """A warehouse and what it must hold."""
 
-    def __init__(self, project: Project, folder: Path):
-        self.warehouse, self.expected = Warehouse(project, folder), Reference()
+    def __init__(self, project: Project, folder: Path, feeds: tuple[Feed, ...] = (SALES,)):
+        self.warehouse, self.expected = Warehouse(project, folder, feeds=feeds), Reference(feeds=feeds)
 
     def load(self, files: dict[str, bytes], *options: str, run_date: date | None = None) -> None:
         self.warehouse.land(self.warehouse.landed | files)
@@ -58,7 +58,8 @@ def said(warehouse: Warehouse, path: str) -> str:
     return built.said[0]
 
 
-def test_released_files_are_merged_recorded_and_audited(story: Story) -> None:
+def test_released_files_are_merged_recorded_and_audited(project: Project, tmp_path: Path) -> None:
+    story = Story(project, tmp_path / "warehouse", FEEDS)
     files = {f"raw/sales/{DAY}/{name}.csv": content for name, content in HELD.items()}
     story.load({PATH: file(DAY, prefix="other")} | files)
     for path in files:
