@@ -195,6 +195,18 @@ coalesce(
 {%- endmacro %}
 
 
+{#- dbt-snowflake sends each statement by itself: rows that a killed run has typed and not judged yet are typed anew. -#}
+{% macro snowflake__get_incremental_append_sql(arguments) %}
+    {%- set typed = modules.re.search('typing landings: ([0-9, ]+|null)', sql) -%}
+    {%- if not typed -%}{{ return(default__get_incremental_append_sql(arguments)) }}{%- endif -%}
+    {% call in_transaction() %}
+delete from {{ arguments.target_relation }} where landing_id in ({{ typed.group(1) }});
+
+{{ default__get_incremental_append_sql(arguments) }};
+    {% endcall %}
+{% endmacro %}
+
+
 {#- The day of the newest file of a feed that the ledger knows; none without. -#}
 {% macro newest_file_date(ledger, feed) %}
     {%- if not at_work() or not load_relation(ledger) -%}{{ return(none) }}{%- endif -%}

@@ -200,7 +200,10 @@ tied as (
     inner join {{ winners }} as winners on {{ same_key('ties', 'winners', key) }}
     inner join {{ target }} as existing
         on {{ same_key('ties', 'existing', key) }} and {{ within('existing.' ~ key[0], ranges) }}
-    where {{ is_newer('winners', 'existing', contract) }}
+    where
+        {{ is_newer('winners', 'existing', contract) }}
+        -- The same row: of a first run that was killed before it wrote the ledger.
+        or (winners.source_file = existing.source_file and winners.source_record = existing.source_record)
 ),
 compared as (
     select
@@ -417,11 +420,17 @@ where {{ condition }};
 {% endmacro %}
 
 
+{#- Before a first run or a full refresh. If it is killed before the ledger is counted, the next merge finds no file there
+    and counts all of them. -#}
+{% macro forget_ledger() %}
+delete from {{ ref('load_ledger') }} where {{ of_feed(config.require('feed')) }}
+{% endmacro %}
+
+
 {#- The whole ledger from what is stored, after a first run or a full refresh. -#}
 {% macro recount_ledger() %}
     {%- set ledger, verdicts, feed = ref('load_ledger'), ref('file_verdicts'), config.require('feed') %}
-delete from {{ ledger }} where {{ of_feed(feed) }};
-
+    {% call in_transaction() %}
 insert into {{ ledger }} ({{ ledger_columns() }})
 select
     passed.source_file,
@@ -442,6 +451,7 @@ left join (
 ) as final on passed.source_file = final.source_file;
 
 {{ insert_held(ledger, verdicts, of_feed(feed)) }}
+    {% endcall %}
 {% endmacro %}
 
 

@@ -94,6 +94,7 @@ def _snowflake_prod() -> dict[str, str | None]:
         raise ValueError("it needs account and private_key_content or private_key_file in its extra")
     return {
         "SNOWFLAKE_ACCOUNT": extra["account"],
+        **{f"SNOWFLAKE_{name.upper()}": str(extra[name]) for name in ("host", "port", "protocol") if extra.get(name)},
         "SNOWFLAKE_USER": connection.login,
         "SNOWFLAKE_PRIVATE_KEY": b64encode(
             key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())

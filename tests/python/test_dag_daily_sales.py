@@ -319,7 +319,8 @@ def test_connections_become_the_environment_of_dbt(no_credentials, monkeypatch):
     aws = {"conn_type": "aws", "login": "an id", "password": "a secret"}
     aws |= {"extra": {"region_name": "eu-west-1", "endpoint_url": "http://s3.example"}}
     snowflake = {"conn_type": "snowflake", "login": "etl_user", "password": "a passphrase"}
-    snowflake |= {"extra": {"account": "acme", "role": "transformer", "private_key_content": pem}}
+    snowflake |= {"extra": {"account": "acme", "role": "transformer", "private_key_content": pem, "port": 8443}}
+    snowflake["extra"]["host"] = "acme.privatelink.example"
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(aws))
     monkeypatch.setenv("AIRFLOW_CONN_SNOWFLAKE_PROD", json.dumps(snowflake))
     monkeypatch.setattr(project, "TARGET", "snowflake")
@@ -337,6 +338,8 @@ def test_connections_become_the_environment_of_dbt(no_credentials, monkeypatch):
             "AWS_DEFAULT_REGION": "eu-west-1",
             "AWS_ENDPOINT_URL": "http://s3.example",
             "SNOWFLAKE_ACCOUNT": "acme",
+            "SNOWFLAKE_HOST": "acme.privatelink.example",
+            "SNOWFLAKE_PORT": "8443",
             "SNOWFLAKE_USER": "etl_user",
             "SNOWFLAKE_ROLE": "transformer",
         }.items()

@@ -8,7 +8,7 @@ import hashlib
 import random
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count, pairwise
 from pathlib import Path
 
@@ -25,12 +25,12 @@ SMALL, LARGE = 5, 25
 class Laboratory:
     """Gives each example a warehouse of its own and counts what was done."""
 
-    def __init__(self, project: Project, folder: Path):
-        self.project, self.folder = project, folder
+    def __init__(self, project: Project, folder: Path, kind: Callable[..., Warehouse] = Warehouse):
+        self.project, self.folder, self.kind = project, folder, kind
         self.numbers, self.done = count(1), Counter()
 
     def warehouse(self, batch: Batch) -> Warehouse:
-        return Warehouse(self.project, self.folder / str(next(self.numbers)), feeds=batch.feeds)
+        return self.kind(self.project, self.folder / str(next(self.numbers)), feeds=batch.feeds)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,10 @@ def tables_laboratory(project_with_prices: Project, tmp_path_factory, request) -
     yield from open_laboratory(project_with_prices, tmp_path_factory, request)
 
 
-def open_laboratory(project: Project, tmp_path_factory, request) -> Iterator[Laboratory]:
-    laboratory = Laboratory(project, tmp_path_factory.mktemp("histories"))
+def open_laboratory(
+    project: Project, tmp_path_factory, request, kind: Callable[..., Warehouse] = Warehouse
+) -> Iterator[Laboratory]:
+    laboratory = Laboratory(project, tmp_path_factory.mktemp("histories"), kind)
     yield laboratory
     done = ", ".join(f"{number:,} {what}" for what, number in laboratory.done.items())
     request.config.get_terminal_writer().write(f"\n{done}\n")

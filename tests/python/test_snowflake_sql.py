@@ -23,10 +23,14 @@ RUN_TIME_SQL = """
 {%- if execute %}
 {% for statement in snowflake_load_objects(raw) %}{{ statement }};
 {% endfor %}
-{{ snowflake_new_files(landed, refused, feed_of('sales')) }};
-{{ snowflake_header(raw, '@landing_zone', file) }};
+{{ snowflake_keep_listing(feed_of('sales')) }};
+{{ snowflake_forget_vanished(refused, "raw/it's/") }};
+{{ snowflake_other_files() }};
+{{ snowflake_new_files(raw, landed, refused) }};
+{{ snowflake_copy_headers(raw, '@landing_zone', [file.path, "it's"]) }};
+{{ snowflake_find_nul(raw, ['sale_id', 'quantity'], file) }};
 {{ snowflake_copy_file(raw, '@landing_zone', ['sale_id', 'quantity'], ['quantity', 'extra', 'sale_id'], file) }};
-{{ snowflake_register(landed, file, 5) }};
+{{ snowflake_register(landed, file, 5, 'extra') }};
 {{ snowflake_refuse(refused, file, 3, "it's bad") }};
 {{ create_registers() }}
 {{ create_raw_table(raw, contract_columns('sales'))[0] }};

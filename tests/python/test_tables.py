@@ -1,5 +1,6 @@
 """What tables promise beyond sales: deletions, keys of two columns, extracts. Each guard, taken out, is missed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -130,9 +131,9 @@ def path_of(feed: Feed, day: date) -> str:
     return f"raw/{feed.name}/{day}/07/{feed.name}.csv"
 
 
-def tell(project: Project, folder: Path, name: str) -> None:
+def tell(project: Project, folder: Path, name: str, kind: Callable[..., Warehouse] = Warehouse) -> None:
     feed, loads = HISTORIES[name]
-    warehouse, expected = Warehouse(project, folder, feeds=(feed,)), Reference(feeds=(feed,))
+    warehouse, expected = kind(project, folder, feeds=(feed,)), Reference(feeds=(feed,))
     for load in loads:
         for path in (path_of(feed, day) for day in load.released):
             expected.release(path)

@@ -9,7 +9,7 @@ import types
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +48,8 @@ class Project:
 
     root: Path
     target: Path
+    # The environment that its profile reads, beside where the warehouse is.
+    settings: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @cached_property
     def feeds(self) -> list[str]:
@@ -62,7 +64,7 @@ class Project:
     @cached_property
     def manifest(self):
         # The database of a DuckDB file is named after it, so that one manifest serves all files of one name.
-        with environment(WAREHOUSE_PATH=str(self.target / DATABASE)):
+        with environment(WAREHOUSE_PATH=str(self.target / DATABASE), **self.settings):
             result = dbtRunner().invoke(["parse", *self.options()])
         assert result.success, result.exception
         return result.result
@@ -86,7 +88,7 @@ class Project:
         # Parsed in part: only what is patched is read anew.
         (root / "target").mkdir()
         shutil.copy(self.parsed, root / "target")
-        return Project(root, root / "target")
+        return replace(self, root=root, target=root / "target")
 
     def patch(self, file: str, changes: Mapping[str, str]) -> None:
         """Replaces texts in a file of a copy."""
@@ -172,6 +174,11 @@ class Warehouse:
         """What LANDING_ROOT is set to."""
         return str(self.root)
 
+    @property
+    def places(self) -> dict[str, str]:
+        """The environment in which dbt finds the warehouse and its files."""
+        return {"WAREHOUSE_PATH": str(self.folder / DATABASE), "LANDING_ROOT": self.landing_root}
+
     def land(self, files: Mapping[str, bytes], anew: bool = False) -> None:
         """Makes the landing zone hold these files and no other; `anew` writes also those that are there."""
         for path in self.landed.keys() - files.keys():
@@ -198,8 +205,7 @@ class Warehouse:
                 built.warnings.append(event.info.msg)
 
         scope = {"RUN_DATE": str(run_date)} if run_date else {}
-        places = {"WAREHOUSE_PATH": str(self.folder / DATABASE), "LANDING_ROOT": self.landing_root}
-        with environment(**places, **scope):
+        with environment(**self.places, **scope):
             runner = dbtRunner(manifest=self.project.manifest, callbacks=[listen])
             result = runner.invoke([*command, *self.project.options()])
         DuckDBConnectionManager.close_all_connections()

@@ -1,0 +1,173 @@
+"""Snowflake on this machine: fakesnow's server as a process of its own, with TLS on loopback.
+
+It is reached as Snowflake is: by account, user and key pair, through a host and a port. Each account is a world of its
+own, in memory, with a stage over a part of the local S3.
+"""
+
+import ipaddress
+import json
+import os
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import certifi
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from cryptography.x509.oid import NameOID
+
+from orchestration.local.errors import LocalError
+from orchestration.local.processes import Supervised, free_port
+from orchestration.local.storage import KEY, REGION, SECRET, Storage
+
+HOST = "127.0.0.1"
+USER, ROLE, COMPUTE, DATABASE = "etl_user", "transformer", "COMPUTE_WH", "analytics"
+START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Snowflake:
+    """A server, and what a client needs to reach it."""
+
+    server: Supervised
+    port: int
+    storage: Storage
+    private_key: rsa.RSAPrivateKey
+    # Whom a client trusts: what it always does, and the certificate of this server.
+    trusted: Path
+
+    def environment(self, account: str = "local") -> dict[str, str]:
+        """What dbt's profile and its connector read."""
+        return {
+            "DBT_TARGET": "snowflake",
+            "SNOWFLAKE_ACCOUNT": account,
+            "SNOWFLAKE_HOST": HOST,
+            "SNOWFLAKE_PORT": str(self.port),
+            "SNOWFLAKE_USER": USER,
+            "SNOWFLAKE_PRIVATE_KEY": b64encode(self._key()).decode(),
+            "SNOWFLAKE_ROLE": ROLE,
+            "SNOWFLAKE_WAREHOUSE": COMPUTE,
+            "SNOWFLAKE_DATABASE": DATABASE,
+            "REQUESTS_CA_BUNDLE": str(self.trusted),
+        }
+
+    def _key(self) -> bytes:
+        return self.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+    def connect(self, account: str = "local"):
+        """A connection of the official client, by key pair."""
+        import snowflake.connector
+
+        # The client takes whom it trusts from the environment alone.
+        os.environ["REQUESTS_CA_BUNDLE"] = str(self.trusted)
+        return snowflake.connector.connect(
+            account=account,
+            host=HOST,
+            port=self.port,
+            user=USER,
+            private_key=self._key(),
+            role=ROLE,
+            warehouse=COMPUTE,
+            database=DATABASE,
+            schema="staging",
+        )
+
+    def prepare(self, account: str = "local", prefix: str = "") -> None:
+        """What an administrator does once in an account: the schemas, and the stage over the landing root."""
+        url = f"s3://{self.storage.bucket}/{prefix}"
+        with self.connect(account) as connection:
+            for statement in (
+                f"create schema if not exists {DATABASE}.prod",
+                f"create schema if not exists {DATABASE}.staging",
+                f"create stage if not exists {DATABASE}.staging.landing_zone url = '{url}'",
+            ):
+                connection.cursor().execute(statement)
+
+
+def _certificate(folder: Path) -> tuple[Path, Path, Path]:
+    """A certificate for this server alone: (certificate, its key, what a client is to trust)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Snowflake on this machine")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, SHA256())
+    )
+    files = folder / "server.pem", folder / "server.key", folder / "trusted.pem"
+    pem = certificate.public_bytes(Encoding.PEM)
+    files[0].write_bytes(pem)
+    files[1].touch(mode=0o600)
+    files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    files[2].write_bytes(Path(certifi.where()).read_bytes() + b"\n" + pem)
+    return files
+
+
+def _wait(server: Supervised, port: int, certificate: Path) -> None:
+    context = ssl.create_default_context(cafile=str(certificate))
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            urllib.request.urlopen(f"https://{HOST}:{port}/session", timeout=5, context=context)
+        except urllib.error.HTTPError:
+            return  # it answers
+        except OSError as error:
+            server.check()
+            if time.monotonic() > deadline:
+                raise LocalError(f"The local Snowflake did not start ({error}); its log is {server.log}.") from None
+            time.sleep(0.1)
+
+
+@contextmanager
+def snowflake(folder: Path, storage: Storage) -> Iterator[Snowflake]:
+    """Serve Snowflake on a free port, ready for use; gone when the block, or this process, ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    certificate, key, trusted = _certificate(folder)
+    private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public_key = private_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    port = free_port()
+    settings = {
+        "port": port,
+        "certificate": str(certificate),
+        "key": str(key),
+        "public_key": public_key.decode(),
+        "storage": {
+            "endpoint_url": storage.endpoint,
+            "region_name": REGION,
+            "aws_access_key_id": KEY,
+            "aws_secret_access_key": SECRET,
+        },
+    }
+    server = Supervised(
+        "Snowflake",
+        [sys.executable, "-m", "orchestration.local.snowflake_server", json.dumps(settings)],
+        log=folder / "snowflake.log",
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+    try:
+        _wait(server, port, certificate)
+        yield Snowflake(server, port, storage, private_key, trusted)
+    finally:
+        server.stop()

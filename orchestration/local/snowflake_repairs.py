@@ -1,0 +1,584 @@
+"""What fakesnow 0.11.18 lacks of Snowflake, one repair each.
+
+Every repair says what Snowflake documents and what fakesnow does instead; `tests/python/test_snowflake_emulator.py`
+runs each of its statements on fakesnow as it comes and tells when a repair is no longer needed. No repair knows a
+table, a column or a model of this project. Pages are below https://docs.snowflake.com/en/.
+"""
+
+import contextvars
+import csv
+import gzip
+import io
+import json
+import re
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import boto3
+import duckdb
+import jwt
+import pyarrow as pa
+import pyarrow.compute as pc
+from botocore.exceptions import ClientError
+from fakesnow import arrow, cursor, info_schema, server
+from fakesnow.cursor import FakeSnowflakeCursor
+from fakesnow.expr import normalise_ident
+from fakesnow.instance import FakeSnow
+from fakesnow.transforms import stage
+from snowflake.connector.errors import Error, ProgrammingError
+from sqlglot import Expr, exp
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+Json = dict[str, Any]
+LOCK_SECONDS = 60
+
+csv.field_size_limit(16_777_216)
+
+
+def repair(public_key: str, storage: Json) -> None:
+    """Apply all repairs to the fakesnow of this process."""
+    s3 = boto3.client("s3", **storage)
+    accounts(public_key)
+    errors()
+    sessions_of_their_own()
+    statements(s3)
+    null_timestamps()
+    large_results()
+    comments()
+
+
+def refuse(message: str, errno: int = 1003, sqlstate: str = "42000") -> ProgrammingError:
+    """An error as Snowflake answers it."""
+    return ProgrammingError(msg=message, errno=errno, sqlstate=sqlstate)
+
+
+def _route(path: str, endpoint: Callable) -> None:
+    place = next(n for n, route in enumerate(server.app.router.routes) if route.path == path)
+    server.app.router.routes[place] = Route(path, endpoint, methods=["POST"])
+
+
+async def _body(request: Request) -> Json:
+    body = await request.body()
+    return json.loads(gzip.decompress(body) if request.headers.get("Content-Encoding") == "gzip" else body)
+
+
+def _with_body(request: Request, body: Json) -> Request:
+    data = json.dumps(body).encode()
+    request._body = gzip.compress(data) if request.headers.get("Content-Encoding") == "gzip" else data
+    return request
+
+
+def accounts(public_key: str) -> None:
+    """Key-pair authentication (user-guide/key-pair-auth): the client signs a token that names account and user.
+
+    An account sees nothing of another one (user-guide/admin-account-identifier). fakesnow lets everybody in, and all
+    accounts are one.
+    """
+    login = server.login_request
+    worlds: dict[str, FakeSnow] = {}
+
+    async def login_request(request: Request) -> JSONResponse:
+        data = (await _body(request))["data"]
+        account, user = str(data.get("ACCOUNT_NAME", "")).upper(), str(data.get("LOGIN_NAME", "")).upper()
+        try:
+            if data.get("AUTHENTICATOR") != "SNOWFLAKE_JWT":
+                raise jwt.InvalidTokenError
+            claims = jwt.decode(data["TOKEN"], public_key, algorithms=["RS256"])
+            if claims["sub"] != f"{account}.{user}":
+                raise jwt.InvalidTokenError
+        except (jwt.InvalidTokenError, KeyError):
+            return JSONResponse({"data": None, "code": "390144", "message": "JWT token is invalid.", "success": False})
+        server.shared_fs = worlds.setdefault(account, FakeSnow())
+        return await login(request)
+
+    _route("/session/v1/login-request", login_request)
+
+
+def errors() -> None:
+    """A statement that fails is answered with its error (developer-guide/sql-api/handling-responses).
+
+    fakesnow answers what it did not foresee with HTTP 500, which the client repeats for ever, and does not say why.
+    """
+    cause: contextvars.ContextVar[BaseException | None] = contextvars.ContextVar("cause", default=None)
+    logged, answer = server.logger.error, server.query_request
+
+    def error(message: str, *_: object, exc_info: BaseException | None = None, **__: object) -> None:
+        cause.set(exc_info)
+        logged(f"{message} {exc_info!r}", exc_info=exc_info)
+
+    async def query_request(request: Request) -> JSONResponse:
+        try:
+            body = await _body(request)
+            connection = server.to_conn(server.to_token(request))
+            body["sqlText"] = STATEMENTS.text(body["sqlText"], connection)
+            response = await answer(_with_body(request, body))
+            if response.status_code != 500:
+                return response
+            problem = cause.get()
+        except Exception as found:
+            problem = found
+        if isinstance(problem, server.ServerError):
+            message = problem.message
+        else:
+            message = getattr(problem, "msg", None) or f"{type(problem).__name__}: {problem}"
+        data = {"errorCode": "000603", "sqlState": "XX000"}
+        return JSONResponse({"data": data, "code": "000603", "message": message, "success": False})
+
+    server.logger.error = error
+    _route("/queries/v1/query-request", query_request)
+
+
+@dataclass
+class Session:
+    """What a session has beside its DuckDB connection."""
+
+    owns_lock: bool = False
+    in_transaction: bool = False
+    last_query: str | None = None
+    temporary: list[str] | None = None
+
+
+SESSIONS: dict[int, Session] = {}
+LOCK = threading.Lock()
+
+
+def _session(connection: object) -> Session:
+    return SESSIONS.setdefault(id(connection), Session(temporary=[]))
+
+
+def sessions_of_their_own() -> None:
+    """When a session ends its transaction is rolled back and its temporary tables go (sql-reference/transactions,
+    user-guide/tables-temp-transient). fakesnow forgets the session and leaves its DuckDB connection as it is.
+    """
+    answer = server.session
+
+    async def session(request: Request) -> JSONResponse:
+        connection = server.sessions.get(server.to_token(request)) if request.query_params.get("delete") else None
+        response = await answer(request)
+        if connection is not None:
+            state = SESSIONS.pop(id(connection), Session())
+            if state.in_transaction:
+                connection._duck_conn.execute("rollback")
+            for table in state.temporary or ():
+                connection._duck_conn.execute(f"drop table if exists {table}")
+            if state.owns_lock:
+                LOCK.release()
+            connection._duck_conn.close()
+        return response
+
+    _route("/session", session)
+
+
+class Statements:
+    """The statements that are read or run in another way than fakesnow's."""
+
+    LIST = re.compile(r"\s*(?:list|ls)\s+@([\w.$]+)(/\S*)?\s*;?\s*", re.IGNORECASE)
+    # They say nothing of the data.
+    ACCEPTED = re.compile(
+        r"\s*(grant|revoke)\s|\s*alter\s+session\s+(un)?set\s+query_tag\b|\s*comment\s+(if\s+exists\s+)?on\s+"
+        r"|\s*alter\s+(table|view)\s+\S+\s+(alter|modify)\s+(column\s+)?\S+\s+comment\s",
+        re.IGNORECASE,
+    )
+    DONE = "select 'Statement executed successfully.' as \"status\""
+
+    def __init__(self) -> None:
+        self.s3: Any = None
+        self.numbers = count(1)
+
+    def text(self, sql: str, connection: Any) -> str:
+        """What fakesnow's parser does not take.
+
+        LIST with a path (sql-reference/sql/list): of an external stage the URL, size, MD5 and time of each file below
+        the path. GRANT, REVOKE, COMMENT and QUERY_TAG (sql-reference/sql/grant-privilege, sql-reference/sql/comment,
+        sql-reference/parameters): accepted. fakesnow fails.
+        """
+        bare = re.sub(r"\A(\s*/\*.*?\*/)+", "", sql, flags=re.DOTALL)
+        if found := self.LIST.fullmatch(bare):
+            return self._listing(found.group(1), (found.group(2) or "").lstrip("/"), connection)
+        if self.ACCEPTED.match(bare):
+            return self.DONE
+        if re.fullmatch(r"\s*show\s+parameters\s+like\s+'query_tag'\s+in\s+session\s*;?\s*", bare, re.IGNORECASE):
+            return "select 'QUERY_TAG' as \"key\", '' as \"value\""
+        return sql
+
+    def _listing(self, name: str, path: str, connection: Any) -> str:
+        bucket, prefix = self.place(name, connection)
+        rows = []
+        for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix + path):
+            for item in page.get("Contents", []):
+                key, when = item["Key"].replace("'", "''"), item["LastModified"].strftime("%a, %d %b %Y %H:%M:%S GMT")
+                tag = item["ETag"].strip('"')
+                rows.append(f"('s3://{bucket}/{key}', {item['Size']}, '{tag}', '{when}')")
+        columns = '"name", "size", "md5", "last_modified"'
+        if not rows:
+            return f"select column1 as {columns.replace(', ', ', column1 as ')} from (values ('')) where false"
+        return f"select * from (values {', '.join(rows)}) as listed ({columns})"
+
+    def place(self, name: str, connection: Any) -> tuple[str, str]:
+        """The bucket and the prefix of an external stage."""
+        database, schema, stage_name = stage.parts_from_var(name, connection.database, connection.schema)
+        found = connection._duck_conn.execute(
+            "select url from _fs_global._fs_information_schema._fs_stages "
+            "where database_name = ? and schema_name = ? and name = ?",
+            (database, schema, stage_name),
+        ).fetchone()
+        if not found or not found[0].startswith("s3://"):
+            raise refuse(f"Stage '{database}.{schema}.{stage_name}' does not exist or not authorized.", 2003, "02000")
+        bucket, _, prefix = found[0].removeprefix("s3://").partition("/")
+        return bucket, prefix
+
+
+STATEMENTS = Statements()
+
+
+def statements(s3: Any) -> None:
+    """Put the repaired statements in fakesnow's way."""
+    STATEMENTS.s3 = s3
+    explode, transform, execute = (
+        FakeSnowflakeCursor._transform_explode,
+        FakeSnowflakeCursor._transform,
+        FakeSnowflakeCursor._execute,
+    )
+
+    def _transform_explode(self: Any, expression: Expr) -> list[Expr]:
+        return [expression] if isinstance(expression, exp.Merge) else explode(self, expression)
+
+    def _transform(self: Any, expression: Expr, params: Any) -> Expr:
+        for prepare in (result_scan, temporary_tables, sequences):
+            expression = prepare(expression, self._conn)
+        return transform(self, expression, params)
+
+    def _execute(self: Any, transformed: Expr, params: Any = None) -> None:
+        state = _session(self._conn)
+        with locks(transformed, state):
+            if isinstance(transformed, (exp.Create, exp.Drop, exp.Alter)) and state.in_transaction:
+                end_by_ddl(self, state)
+            try:
+                if isinstance(transformed, exp.Merge):
+                    execute(self, merge(self, transformed), params)
+                elif isinstance(transformed, exp.Copy) and is_transformation(transformed):
+                    execute(self, copy_into(self, transformed, s3), params)
+                else:
+                    execute(self, transformed, params)
+            except Error:
+                raise
+            except (duckdb.Error, NotImplementedError) as error:
+                raise refuse(str(error).split("\n\n")[0], 904, "42000") from error
+        state.last_query = self._sfqid
+
+    FakeSnowflakeCursor._transform_explode = _transform_explode
+    FakeSnowflakeCursor._transform = _transform
+    FakeSnowflakeCursor._execute = _execute
+
+
+def _table(name: str) -> exp.Table:
+    return exp.Table(this=exp.to_identifier(name, quoted=True))
+
+
+def result_scan(expression: Expr, connection: Any) -> Expr:
+    """RESULT_SCAN of LAST_QUERY_ID(), anywhere in a query (sql-reference/functions/result_scan).
+
+    fakesnow takes a literal id only, and only as the whole query.
+    """
+    for scan in list(expression.find_all(exp.TableFromRows)):
+        if isinstance(scan.this, exp.Anonymous) and scan.this.name.upper() == "RESULT_SCAN":
+            asked = scan.this.expressions[0]
+            query = _session(connection).last_query if not isinstance(asked, exp.Literal) else asked.name
+            result = connection.results_cache.get(query)
+            if result is None:
+                raise refuse(f"Statement {query} not found", 709, "02000")
+            name = f"_result_{next(STATEMENTS.numbers)}"
+            connection._duck_conn.register(name, result[0])
+            scan.replace(_table(name))
+    return expression
+
+
+def temporary_tables(expression: Expr, connection: Any) -> Expr:
+    """Temporary tables live in a schema (user-guide/tables-temp-transient). DuckDB's live in a catalog of their own,
+    and fakesnow fails for a qualified name. Here it is a table that goes with its session; others do see it.
+    """
+    if isinstance(expression, exp.Create) and expression.kind in ("TABLE", "VIEW"):
+        target = expression.find(exp.Table)
+        properties = expression.args.get("properties")
+        if target and target.db and properties:
+            kept = [one for one in properties.expressions if not isinstance(one, exp.TemporaryProperty)]
+            if len(kept) < len(properties.expressions):
+                properties.set("expressions", kept)
+                if expression.kind == "TABLE":
+                    _session(connection).temporary.append(target.sql(dialect="duckdb"))
+    return expression
+
+
+def sequences(expression: Expr, _: Any) -> Expr:
+    """A sequence with a qualified name, and with ORDER (sql-reference/sql/create-sequence). fakesnow drops the
+    qualification of `s.nextval` and hands ORDER on to DuckDB, which does not know it.
+    """
+    for options in expression.find_all(exp.SequenceProperties):
+        options.set("options", [one for one in options.args.get("options") or [] if one.name.upper() != "ORDER"])
+    for column in list(expression.find_all(exp.Column)):
+        if column.name.upper() == "NEXTVAL" and column.table and column.args.get("db"):
+            name = ".".join(part.name.upper() for part in column.parts[:-1])
+            column.replace(exp.Anonymous(this="nextval", expressions=[exp.Literal.string(name)]))
+    return expression
+
+
+class locks:
+    """DML waits for the locks of another transaction (sql-reference/transactions, "Resource locking"). DuckDB fails at
+    once with a conflict. Here one transaction writes at a time.
+    """
+
+    def __init__(self, transformed: Expr, state: Session) -> None:
+        self.transformed, self.state = transformed, state
+        reads = isinstance(transformed, (exp.Select, exp.SetOperation, exp.Describe, exp.Show, exp.Use, exp.Set))
+        self.writes = not reads and not isinstance(transformed, exp.Subquery)
+
+    def __enter__(self) -> None:
+        if self.writes and not self.state.owns_lock:
+            if not LOCK.acquire(timeout=LOCK_SECONDS):
+                raise refuse("Lock wait timeout: another session has a transaction open.", 625, "57014")
+            self.state.owns_lock = True
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if isinstance(self.transformed, exp.Transaction) and kind is None:
+            self.state.in_transaction = True
+        elif isinstance(self.transformed, (exp.Commit, exp.Rollback)):
+            self.state.in_transaction = False
+        if self.state.owns_lock and not self.state.in_transaction:
+            self.state.owns_lock = False
+            LOCK.release()
+
+
+def end_by_ddl(self: Any, state: Session) -> None:
+    """DDL commits the transaction that is open (sql-reference/transactions, "DDL"). fakesnow's takes part in it."""
+    self._duck_conn.execute("commit")
+    state.in_transaction = False
+
+
+def merge(self: Any, statement: exp.Merge) -> Expr:
+    """MERGE (sql-reference/sql/merge), run by DuckDB's own. fakesnow rewrites it into several statements, which fail
+    for an aliased source with unqualified columns and inside a transaction.
+    """
+    target = statement.this
+    alias = (target.args["alias"].name if target.args.get("alias") else target.name).upper()
+    # DuckDB takes no qualifier in what is set or inserted.
+    for when in statement.args["whens"].expressions:
+        then = when.args.get("then")
+        if isinstance(then, exp.Update):
+            for assignment in then.expressions:
+                if isinstance(assignment.this, exp.Column) and assignment.this.table.upper() == alias:
+                    assignment.set("this", exp.column(assignment.this.this))
+    sql = statement.sql(dialect="duckdb")
+    rows = self._duck_conn.execute(f"{sql} returning merge_action").fetchall()
+    done = [action for (action,) in rows]
+    actions = {"inserted": "INSERT", "updated": "UPDATE", "deleted": "DELETE"}
+    wanted = cursor.merge_operations(statement)
+    counts = [f'{done.count(actions[what])} as "number of rows {what}"' for what, whens in wanted.items() if whens]
+    query = exp.maybe_parse(f"select {', '.join(counts)}", dialect="duckdb")
+    query.set("merge_counts", True)
+    return query
+
+
+def is_transformation(statement: exp.Copy) -> bool:
+    """Whether a COPY loads the result of a query."""
+    return isinstance(statement.args["files"][0].this, exp.Select)
+
+
+def copy_into(self: Any, statement: exp.Copy, s3: Any) -> Expr:
+    """COPY INTO with a transformation, file by file (sql-reference/sql/copy-into-table, user-guide/data-load-transform,
+    user-guide/querying-metadata): FILES, FORMAT_NAME, ON_ERROR = SKIP_FILE, PURGE and FORCE; a file that cannot be
+    parsed or converted is skipped as a whole and the result says why. fakesnow knows neither FORMAT_NAME nor SKIP_FILE
+    nor METADATA$ columns, and reads PURGE = FALSE and FORCE = FALSE as TRUE.
+    """
+    options = {one.this.name.upper(): one for one in statement.args.get("params") or []}
+    on_error = _word(options.get("ON_ERROR"), "ABORT_STATEMENT")
+    if on_error not in ("ABORT_STATEMENT", "SKIP_FILE"):
+        raise NotImplementedError(f"COPY with ON_ERROR = {on_error}")
+    if _word(options.get("PURGE"), "FALSE") == "TRUE" or _word(options.get("FORCE"), "FALSE") != "TRUE":
+        raise NotImplementedError("COPY with PURGE = TRUE or without FORCE = TRUE")
+    if "FILES" not in options:
+        raise NotImplementedError("COPY without FILES")
+    names = [literal.name for literal in options["FILES"].find_all(exp.Literal)]
+    rules = _rules(self, options["FILE_FORMAT"])
+    query = statement.args["files"][0].this
+    bucket, prefix = STATEMENTS.place(query.args["from_"].this.name.lstrip("@"), self._conn)
+    results = []
+    for name in names:
+        key = prefix + name
+        result = {"file": f"s3://{bucket}/{key}", "status": "LOADED", "rows_parsed": 0, "rows_loaded": 0}
+        result |= {"error_limit": 1, "errors_seen": 0, "first_error": None, "first_error_line": None}
+        result |= {"first_error_character": None, "first_error_column_name": None}
+        try:
+            rows = _converted(self, statement.this, query, _staged(s3, bucket, key, rules, query))
+            result["rows_parsed"] = result["rows_loaded"] = rows.num_rows
+            self._duck_conn.register("_copied", rows)
+            self._duck_conn.execute(f"insert into {statement.this.sql(dialect='duckdb')} select * from _copied")
+            self._duck_conn.unregister("_copied")
+        except Malformed as problem:
+            if on_error == "ABORT_STATEMENT":
+                raise refuse(str(problem), 100038, "22018") from problem
+            result |= {"status": "LOAD_FAILED", "errors_seen": 1, "first_error": str(problem)}
+            result["first_error_line"] = problem.line
+        results.append(result)
+    name = f"_copy_{next(STATEMENTS.numbers)}"
+    texts = ("file", "status", "first_error", "first_error_column_name")
+    schema = pa.schema([pa.field(key, pa.string() if key in texts else pa.int64()) for key in results[0]])
+    self._duck_conn.register(name, pa.Table.from_pylist(results, schema=schema))
+    return exp.select("*").from_(_table(name))
+
+
+class Malformed(Exception):
+    """A file that cannot be loaded."""
+
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason)
+        self.line = line
+
+
+def _word(option: exp.CopyParameter | None, default: str) -> str:
+    if option is None:
+        return default
+    value = option.expression
+    return str(value.this if isinstance(value, exp.Boolean) else value.name).upper()
+
+
+def _rules(self: Any, option: exp.CopyParameter) -> Json:
+    given = {one.this.name.upper(): one.args["value"] for one in option.expressions}
+    if "FORMAT_NAME" not in given:
+        raise NotImplementedError("COPY with a transformation without FORMAT_NAME")
+    parts = [normalise_ident(part) for part in given["FORMAT_NAME"].name.split(".")]
+    database, schema, name = [self._conn.database, self._conn.schema, *parts][-3:] if len(parts) < 3 else parts
+    found = self._duck_conn.execute(
+        "select options from _fs_global._fs_information_schema._fs_file_formats "
+        "where database_name = ? and schema_name = ? and name = ?",
+        (database, schema, name),
+    ).fetchone()
+    if not found:
+        raise refuse(f"File format '{database}.{schema}.{name}' does not exist or not authorized.", 2003, "02000")
+    rules = json.loads(found[0])
+    if rules["TYPE"] != "CSV":
+        raise NotImplementedError(f"COPY with a transformation of {rules['TYPE']}")
+    return rules
+
+
+def _text(data: bytes, key: str, rules: Json) -> str:
+    if key.endswith(".gz"):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise Malformed(f"Error while decompressing the file: {error}") from error
+    try:
+        text = data.decode("utf-8", "replace" if rules["REPLACE_INVALID_CHARACTERS"] else "strict")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Malformed("Invalid UTF8 detected while decoding", line) from error
+    return text.removeprefix("\ufeff") if rules["SKIP_BYTE_ORDER_MARK"] else text
+
+
+def _none(value: Any) -> str | None:
+    return None if value is None or str(value).upper() == "NONE" else str(value)
+
+
+def _records(text: str, rules: Json) -> Iterator[list[str]]:
+    """The records of a file by the rules of its format; a blank line is one without fields."""
+    delimiter, quote = _none(rules["FIELD_DELIMITER"]), _none(rules["FIELD_OPTIONALLY_ENCLOSED_BY"])
+    if delimiter is None:
+        for line in text.split("\n")[: -1 if text.endswith("\n") else None]:
+            yield [line.removesuffix("\r")] if line.removesuffix("\r") else []
+        return
+    if _none(rules["ESCAPE"]) or _none(rules["ESCAPE_UNENCLOSED_FIELD"]):
+        raise NotImplementedError("a file format with an escape character: set ESCAPE_UNENCLOSED_FIELD = NONE")
+    quoting = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, **quoting)
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise Malformed(f"Malformed record: {error}", reader.line_num) from error
+
+
+def _staged(s3: Any, bucket: str, key: str, rules: Json, query: exp.Select) -> pa.Table:
+    """A staged file as a table: a column for each $n that is asked for, and the metadata."""
+    try:
+        found = s3.get_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        raise refuse(f"Remote file 's3://{bucket}/{key}' was not found.", 91016, "02000") from error
+    text = _text(found["Body"].read(), key, rules)
+    asked = [int(one.name) for one in query.find_all(exp.Parameter)]
+    columns: list[list[str | None]] = [[] for _ in range(max(asked, default=0))]
+    numbers: list[int] = []
+    nulls = set(rules["NULL_IF"] if isinstance(rules["NULL_IF"], list) else [rules["NULL_IF"]])
+    if rules["EMPTY_FIELD_AS_NULL"]:
+        nulls.add("")
+    number = 0
+    for record in _records(text, rules):
+        if not record and rules["SKIP_BLANK_LINES"]:
+            continue
+        number += 1
+        if number <= int(rules["SKIP_HEADER"]):
+            continue
+        numbers.append(number)
+        record = record or [""]
+        for place, column in enumerate(columns):
+            value = record[place] if place < len(record) else None
+            column.append(None if value in nulls else value)
+    table = {f"${place}": pa.array(column, pa.string()) for place, column in enumerate(columns, start=1)}
+    table["METADATA$FILENAME"] = pa.array([key] * len(numbers), pa.string())
+    table["METADATA$FILE_ROW_NUMBER"] = pa.array(numbers, pa.int64())
+    table["METADATA$FILE_CONTENT_KEY"] = pa.array([found["ETag"].strip('"')] * len(numbers), pa.string())
+    return pa.table(table)
+
+
+def _converted(self: Any, target: Expr, query: exp.Select, staged: pa.Table) -> pa.Table:
+    """What the query makes of a staged file; by another connection, for an error would end the transaction."""
+    query = query.copy()
+    for one in list(query.find_all(exp.Parameter)):
+        one.replace(exp.column(exp.to_identifier(f"${one.name}", quoted=True)))
+    query.args["from_"].set("this", _table("_staged"))
+    named = [f"c{place}" for place in range(len(query.expressions))]
+    with self._duck_conn.cursor() as other:
+        other.register("_staged", staged)
+        try:
+            return other.execute(
+                f"select * from ({query.sql(dialect='duckdb')}) as converted ({', '.join(named)})"
+            ).to_arrow_table()
+        except duckdb.ConversionException as error:
+            found = re.search(r'Could not convert string "(.*)" to (\w+)', str(error), re.DOTALL)
+            kind = {"DECIMAL": "Numeric value", "DATE": "Date"}.get(found.group(2), "Value") if found else "Value"
+            reason = f"{kind} '{found.group(1)}' is not recognized" if found else str(error)
+            raise Malformed(reason) from error
+
+
+def null_timestamps() -> None:
+    """NULL is NULL (sql-reference/data-types-datetime). A NULL timestamp arrives from fakesnow as 1970-01-01."""
+    convert = arrow.timestamp_to_sf_struct
+
+    def timestamp_to_sf_struct(times: pa.Array | pa.ChunkedArray) -> pa.Array:
+        times = times.combine_chunks() if isinstance(times, pa.ChunkedArray) else times
+        if not times.null_count:
+            return convert(times)
+        filled = convert(times.fill_null(pa.scalar(0, times.type)))
+        fields = [filled.field(place) for place in range(filled.type.num_fields)]
+        return pa.StructArray.from_arrays(fields, fields=list(filled.type), mask=pc.is_null(times))
+
+    arrow.timestamp_to_sf_struct = timestamp_to_sf_struct
+
+
+def large_results() -> None:
+    """A result may have any number of rows (user-guide/querying-persisted-results). fakesnow fails for one that Arrow
+    holds in several batches.
+    """
+    write = server.to_ipc
+    server.to_ipc = lambda table: write(table.combine_chunks())
+
+
+def comments() -> None:
+    """A comment may hold a quote (sql-reference/sql/comment). fakesnow writes it into SQL as it is."""
+    insert = info_schema.insert_table_comment_sql
+    info_schema.insert_table_comment_sql = lambda catalog, schema, table, comment: insert(
+        catalog, schema, table, (comment or "").replace("'", "''")
+    )

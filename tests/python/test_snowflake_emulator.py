@@ -1,0 +1,243 @@
+"""The local Snowflake: what it repairs of fakesnow, and that fakesnow still needs it; how one comes in; how it ends.
+
+Each repaired statement is run here and on fakesnow as it comes. As soon as that does what Snowflake does, its test
+fails: the repair is to go.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Thread
+
+import fakesnow.arrow
+import fakesnow.server
+import psutil
+import pyarrow as pa
+import pytest
+import snowflake.connector
+from cryptography.hazmat.primitives.asymmetric import rsa
+from fakesnow.instance import FakeSnow
+from snowflake.connector.errors import DatabaseError, ProgrammingError
+from snowflake_warehouse import BUCKET, server
+from starlette.testclient import TestClient
+
+from orchestration.local.snowflake import Snowflake
+
+# What the tests of this file share is made once.
+pytestmark = pytest.mark.xdist_group("snowflake_emulator")
+
+FORMAT = "create file format strict type = csv skip_header = 1 escape_unenclosed_field = none null_if = ()"
+COPY = (
+    "copy into t (a, b) from (select $2, metadata$file_row_number from @zone) files = ('x/good.csv', 'x/bad.csv') "
+    "file_format = (format_name = 'strict') on_error = skip_file purge = false force = true"
+)
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Statements, what Snowflake answers to the last one, and those that come before."""
+
+    statement: str
+    answer: list[tuple]
+    before: tuple[str, ...] = ()
+
+
+T = "create table t (a varchar, b number)"
+REPAIRS = {
+    "list with a path": Repair("list @zone/x/nothing/", []),
+    "grant": Repair("grant select on table t to role r", [("Statement executed successfully.",)], (T,)),
+    "last_query_id": Repair("select a from table(result_scan(last_query_id()))", [(1,)], ("select 1 as a",)),
+    "result_scan in a new table": Repair(
+        "select a from u",
+        [(1,)],
+        ("select 1 as a", "create temporary table u as select a from table(result_scan(last_query_id()))"),
+    ),
+    "a temporary table in a schema": Repair(
+        "select a from s.u", [(1,)], ("create or replace temporary table s.u as select 1 as a",)
+    ),
+    "a sequence in order": Repair(
+        "select s.n.nextval as n", [(1,)], ("create sequence s.n start 1 increment 1 order",)
+    ),
+    "merge of a subquery under an alias": Repair(
+        "select b from t",
+        [(2,)],
+        (
+            T,
+            "insert into t values ('x', 1)",
+            "merge into t as old using (select 'x' as a, 2 as b) as new on new.a = old.a "
+            "when matched then update set b = new.b when not matched then insert (a, b) values (new.a, new.b)",
+        ),
+    ),
+    "merge in a transaction": Repair(
+        "select b from t",
+        [(2,)],
+        (
+            T,
+            "insert into t values ('x', 1)",
+            "create table u as select 'x' as a, 2 as b",
+            "begin",
+            "merge into t using u on t.a = u.a when matched then update set b = u.b",
+            "commit",
+        ),
+    ),
+    "DDL ends a transaction": Repair(
+        "select count(*) from t",
+        [(1,)],
+        (T, "begin", "insert into t values ('x', 1)", "create table u (a number)", "rollback"),
+    ),
+    "copy of a query by a named format": Repair("select a, b from t", [("y", 2)], (T, FORMAT, COPY)),
+}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory) -> Iterator[Snowflake]:
+    with server(tmp_path_factory.mktemp("snowflake")) as found:
+        for name, content in {"good.csv": b"h,i\nx,y\n", "bad.csv": b"h,i\nx,\xff\n"}.items():
+            found.storage.client.put_object(Bucket=BUCKET, Key=f"zone/x/{name}", Body=content)
+        yield found
+
+
+def prepared(connection) -> None:
+    for statement in ("create schema s", f"create stage zone url = 's3://{BUCKET}/zone/'"):
+        connection.cursor().execute(statement)
+
+
+def answer(connection, repair: Repair) -> list[tuple]:
+    for statement in repair.before:
+        connection.cursor().execute(statement)
+    return [tuple(row) for row in connection.cursor().execute(repair.statement).fetchall()]
+
+
+@pytest.mark.parametrize("name", REPAIRS)
+def test_it_does_what_snowflake_does(name: str, running: Snowflake) -> None:
+    with running.connect(f"repair{list(REPAIRS).index(name)}") as connection:
+        prepared(connection)
+        assert answer(connection, REPAIRS[name]) == REPAIRS[name].answer
+
+
+@pytest.mark.parametrize("name", REPAIRS)
+def test_fakesnow_does_not_yet(name: str) -> None:
+    connection = FakeSnow().connect("analytics", "staging")
+    prepared(connection)
+    try:
+        found = answer(connection, REPAIRS[name])
+    except Exception:
+        return
+    assert found != REPAIRS[name].answer, "fakesnow does it: take the repair out"
+
+
+def test_a_malformed_file_is_skipped_alone(running: Snowflake) -> None:
+    with running.connect("skips") as connection:
+        prepared(connection)
+        for statement in (T, FORMAT):
+            connection.cursor().execute(statement)
+        rows = connection.cursor(snowflake.connector.DictCursor).execute(COPY).fetchall()
+    found = {row["file"].rpartition("/")[2]: (row["status"], row["rows_loaded"], row["first_error"]) for row in rows}
+    assert found == {
+        "good.csv": ("LOADED", 1, None),
+        "bad.csv": ("LOAD_FAILED", 0, "Invalid UTF8 detected while decoding"),
+    }
+
+
+def test_writers_wait_for_each_other(running: Snowflake) -> None:
+    with running.connect("locks") as one, running.connect("locks") as other:
+        for statement in ("create table t (a number)", "insert into t values (1)", "begin", "update t set a = a + 1"):
+            one.cursor().execute(statement)
+        query = other.cursor()
+        waiting = Thread(target=lambda: query.execute("update t set a = a + 10"))
+        waiting.start()
+        waiting.join(0.5)
+        assert waiting.is_alive()
+        one.cursor().execute("commit")
+        waiting.join(10)
+        assert one.cursor().execute("select a from t").fetchall() == [(12,)]
+
+
+def test_writers_of_fakesnow_do_not_wait() -> None:
+    shared = FakeSnow()
+    one, other = shared.connect("analytics", "staging"), shared.connect("analytics", "staging")
+    for statement in ("create table t (a number)", "insert into t values (1)", "begin", "update t set a = a + 1"):
+        one.cursor().execute(statement)
+    with pytest.raises(Exception, match=r"[Cc]onflict"):
+        other.cursor().execute("update t set a = a + 10")
+
+
+def test_a_null_timestamp_is_null(running: Snowflake) -> None:
+    with running.connect("nulls") as connection:
+        rows = connection.cursor().execute("select cast(null as timestamp) as t").fetchall()
+    assert rows == [(None,)]
+    plain = fakesnow.arrow.timestamp_to_sf_struct(pa.array([None], pa.timestamp("us")))
+    assert plain.null_count == 0, "fakesnow does it: take the repair out"
+
+
+def test_a_large_result_comes_whole(running: Snowflake) -> None:
+    with running.connect("large") as connection:
+        ten = "(values (0), (1), (2), (3), (4), (5), (6), (7), (8), (9))"
+        many = ", ".join(f"{ten} as t{place} (a)" for place in range(6))
+        cursor = connection.cursor().execute(f"select t0.a from {many}, (values (0), (1)) as u (b)")
+        assert len(cursor.fetchall()) == 2_000_000
+    table = pa.concat_tables([pa.table({"a": [1]}), pa.table({"a": [2]})])
+    with pytest.raises(NotImplementedError):
+        fakesnow.server.to_ipc(table)
+
+
+def test_an_unforeseen_statement_is_an_error_with_its_reason(running: Snowflake) -> None:
+    with running.connect("errors") as connection, pytest.raises(ProgrammingError, match=r"(?i)nowhere"):
+        connection.cursor().execute("select * from nowhere.t")
+    with running.connect("errors") as connection, pytest.raises(ProgrammingError):
+        connection.cursor().execute("list @zone/path unknown")
+
+
+def test_only_the_key_lets_in(running: Snowflake) -> None:
+    stranger = replace(running, private_key=rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    with pytest.raises(DatabaseError, match="JWT token is invalid"):
+        stranger.connect()
+    with pytest.raises(DatabaseError, match="JWT token is invalid"):
+        snowflake.connector.connect(
+            account="local", host="127.0.0.1", port=running.port, user="etl_user", password="any"
+        )
+
+
+def test_fakesnow_lets_everybody_in() -> None:
+    client = TestClient(fakesnow.server.app)
+    body = {"data": {"SESSION_PARAMETERS": {}, "ACCOUNT_NAME": "a", "LOGIN_NAME": "b"}}
+    assert client.post("/session/v1/login-request", json=body).json()["success"], "take the repair out"
+
+
+def test_an_account_sees_nothing_of_another(running: Snowflake) -> None:
+    with running.connect("here") as here, running.connect("there") as there:
+        here.cursor().execute("create table only_here (a number)")
+        with pytest.raises(ProgrammingError):
+            there.cursor().execute("select * from only_here")
+
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from snowflake_warehouse import server
+with server(Path(sys.argv[1])) as running:
+    print(running.server._supervisor.pid, running.port, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("end", ["closed", "killed"])
+def test_it_is_gone_with_its_owner(end: str, tmp_path: Path) -> None:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
+    supervisor = psutil.Process(int(owner.stdout.readline().split()[0]))
+    family = [supervisor, *supervisor.children(recursive=True)]
+    assert len(family) > 1
+    if end == "killed":
+        owner.kill()
+    else:
+        owner.stdin.close()
+    owner.wait(30)
+    assert not psutil.wait_procs(family, 15)[1]
