@@ -198,7 +198,7 @@ class Statements:
         the path. GRANT, REVOKE, COMMENT and QUERY_TAG (sql-reference/sql/grant-privilege, sql-reference/sql/comment,
         sql-reference/parameters): accepted. fakesnow fails.
         """
-        bare = re.sub(r"\A(\s*/\*.*?\*/)+", "", sql, flags=re.DOTALL)
+        bare = re.sub(r"\A(\s*/\*.*?\*/)+|(\s*/\*[^*]*\*/\s*;?)+\s*\Z", "", sql, flags=re.DOTALL)
         if found := self.LIST.fullmatch(bare):
             return self._listing(found.group(1), (found.group(2) or "").lstrip("/"), connection)
         if self.ACCEPTED.match(bare):
@@ -240,7 +240,8 @@ STATEMENTS = Statements()
 def statements(s3: Any) -> None:
     """Put the repaired statements in fakesnow's way."""
     STATEMENTS.s3 = s3
-    explode, transform, execute = (
+    run, explode, transform, execute = (
+        FakeSnowflakeCursor.execute,
         FakeSnowflakeCursor._transform_explode,
         FakeSnowflakeCursor._transform,
         FakeSnowflakeCursor._execute,
@@ -260,7 +261,9 @@ def statements(s3: Any) -> None:
             if isinstance(transformed, (exp.Create, exp.Drop, exp.Alter)) and state.in_transaction:
                 end_by_ddl(self, state)
             try:
-                if isinstance(transformed, exp.Merge):
+                if isinstance(transformed, exp.Transaction):
+                    execute(self, begin(self, state), params)
+                elif isinstance(transformed, exp.Merge):
                     execute(self, merge(self, transformed), params)
                 elif isinstance(transformed, exp.Copy) and is_transformation(transformed):
                     execute(self, copy_into(self, transformed, s3), params)
@@ -270,8 +273,13 @@ def statements(s3: Any) -> None:
                 raise
             except (duckdb.Error, NotImplementedError) as error:
                 raise refuse(str(error).split("\n\n")[0], 904, "42000") from error
-        state.last_query = self._sfqid
 
+    def whole(self: Any, *arguments: Any, **options: Any) -> FakeSnowflakeCursor:
+        done = run(self, *arguments, **options)
+        _session(self._conn).last_query = self._sfqid
+        return done
+
+    FakeSnowflakeCursor.execute = whole
     FakeSnowflakeCursor._transform_explode = _transform_explode
     FakeSnowflakeCursor._transform = _transform
     FakeSnowflakeCursor._execute = _execute
@@ -358,6 +366,15 @@ def end_by_ddl(self: Any, state: Session) -> None:
     """DDL commits the transaction that is open (sql-reference/transactions, "DDL"). fakesnow's takes part in it."""
     self._duck_conn.execute("commit")
     state.in_transaction = False
+
+
+def begin(self: Any, state: Session) -> Expr:
+    """BEGIN (sql-reference/sql/begin) answers like any statement, and does nothing in a transaction. fakesnow's server
+    begins one and then fails to describe the result.
+    """
+    if not state.in_transaction:
+        self._duck_conn.execute("begin")
+    return exp.maybe_parse(STATEMENTS.DONE, dialect="duckdb")
 
 
 def merge(self: Any, statement: exp.Merge) -> Expr:
@@ -461,7 +478,7 @@ def _rules(self: Any, option: exp.CopyParameter) -> Json:
     if not found:
         raise refuse(f"File format '{database}.{schema}.{name}' does not exist or not authorized.", 2003, "02000")
     rules = json.loads(found[0])
-    if rules["TYPE"] != "CSV":
+    if rules["TYPE"].upper() != "CSV":
         raise NotImplementedError(f"COPY with a transformation of {rules['TYPE']}")
     return rules
 
