@@ -85,6 +85,7 @@ class Snowflake:
             warehouse=COMPUTE,
             database=DATABASE,
             schema="staging",
+            platform_detection_timeout_seconds=0,  # it would ask the clouds where it runs
         )
 
     def prepare(self, account: str = "local", prefix: str = "") -> None:

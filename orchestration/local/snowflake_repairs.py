@@ -505,8 +505,9 @@ def _records(text: str, rules: Json) -> Iterator[list[str]]:
     """The records of a file by the rules of its format; a blank line is one without fields."""
     delimiter, quote = _none(rules["FIELD_DELIMITER"]), _none(rules["FIELD_OPTIONALLY_ENCLOSED_BY"])
     if delimiter is None:
-        for line in text.split("\n")[: -1 if text.endswith("\n") else None]:
-            yield [line.removesuffix("\r")] if line.removesuffix("\r") else []
+        for line in io.StringIO(text, newline="\n"):
+            line = line.removesuffix("\n").removesuffix("\r")
+            yield [line] if line else []
         return
     if _none(rules["ESCAPE"]) or _none(rules["ESCAPE_UNENCLOSED_FIELD"]):
         raise NotImplementedError("a file format with an escape character: set ESCAPE_UNENCLOSED_FIELD = NONE")
