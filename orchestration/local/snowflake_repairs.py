@@ -51,6 +51,7 @@ def repair(public_key: str, storage: Json) -> None:
     null_timestamps()
     large_results()
     comments()
+    in_place()
 
 
 def refuse(message: str, errno: int = 1003, sqlstate: str = "42000") -> ProgrammingError:
@@ -600,3 +601,9 @@ def comments() -> None:
     info_schema.insert_table_comment_sql = lambda catalog, schema, table, comment: insert(
         catalog, schema, table, (comment or "").replace("'", "''")
     )
+
+
+def in_place() -> None:
+    """No repair, but three quarters of the time: fakesnow copies a statement for each of its seventy changes to it."""
+    change = Expr.transform
+    Expr.transform = lambda self, *arguments, copy=False, **options: change(self, *arguments, copy=copy, **options)
