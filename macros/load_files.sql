@@ -53,15 +53,24 @@
 
 {#- The registers of the landing zone: a pre-hook of the first model that reads them. -#}
 {% macro create_registers() %}
+    {{- adapter.dispatch('create_landing_ids')(source('landing', 'landed_files')) -}}
     {%- for name in ['landed_files', 'refused_files', 'released_files'] %}
-        {{ create_if_missing(source('landing', name), source_columns(name).values()) }};
-        {#- One that an earlier version of this project made may lack a column. -#}
         {%- set known = load_relation(source('landing', name)) -%}
+        {%- if not known %}{{ create_if_missing(source('landing', name), source_columns(name).values()) }};{% endif -%}
+        {#- One that an earlier version of this project made may lack a column. -#}
         {%- set there = adapter.get_columns_in_relation(known) | map(attribute='name') | map('lower') | list if known else [] -%}
         {%- for column in source_columns(name).values() if known and column.name not in there %}
             alter table {{ known }} add column {{ column.name }} {{ column.data_type }};
         {%- endfor %}
     {%- endfor %}
+{% endmacro %}
+
+
+{#- The numbers of landings must grow, which Snowflake's sequences do in ORDER only. DuckDB's one writer counts. -#}
+{% macro duckdb__create_landing_ids(landed) %}{% endmacro %}
+
+{% macro snowflake__create_landing_ids(landed) %}
+    {%- if not load_relation(landed) %}create sequence if not exists {{ landed.include(identifier=false) }}.landing_ids start 1 increment 1 order;{% endif -%}
 {% endmacro %}
 
 
@@ -105,157 +114,166 @@ create table if not exists {{ table }} (
 
 
 {#- COPY INTO from the stage over the landing root (var `landing_stage`). The headers are read first, so that columns are
-    taken by name; then each new or restated file is copied whole or skipped whole, and registered in the same
+    taken by name; files of one header are copied together, each whole or not at all, and registered in the same
     transaction. -#}
 {% macro snowflake__load_new_files(relation, landed, refused, feed, contract, day) %}
-    {%- set columns, optional = contract | map(attribute='name') | list, optional_columns(contract) -%}
-    {%- set stage = '@' ~ var('landing_stage') -%}
     {%- set prefix = 'raw/' ~ feed.name ~ '/' ~ (day ~ '/' if day else '') -%}
-    {%- for statement in snowflake_load_objects(relation) -%}{%- do run_query(statement) -%}{%- endfor -%}
-    {%- do run_query('list ' ~ stage ~ '/' ~ prefix) -%}
-    {%- do run_query(snowflake_keep_listing(feed)) -%}
-    {%- do run_query(snowflake_forget_vanished(refused, prefix)) -%}
-    {%- for row in run_query(snowflake_other_files()).rows -%}
-        {%- do exceptions.warn('Left alone: ' ~ row[0] ~ ' is not a .csv or .csv.gz file in ' ~ prefix ~ '.') -%}
+    {%- do run_query('list @' ~ var('landing_stage') ~ '/' ~ prefix) -%}
+    {%- set changes = run_query(snowflake_changes(landed, refused, feed, prefix)).rows -%}
+    {%- for other in changes | selectattr('change', 'equalto', 'other') -%}
+        {%- do exceptions.warn('Left alone: ' ~ other['source_file'] ~ ' is not a .csv or .csv.gz file in ' ~ prefix ~ '.') -%}
     {%- endfor -%}
-    {%- set files = run_query(snowflake_new_files(relation, landed, refused)).rows -%}
+    {%- set gone = changes | selectattr('change', 'equalto', 'gone') | map(attribute='source_file') | list -%}
+    {%- if gone -%}{%- do run_query(snowflake_mended(refused, gone)) -%}{%- endif -%}
+    {%- set files = changes | selectattr('change', 'in', ['new', 'mended']) | list -%}
     {%- if not files -%}
         {%- do log('Nothing to do: no file in ' ~ prefix ~ ' is new or restated.', info=true) -%}
     {%- endif -%}
-    {%- set headers, unreadable = snowflake_headers(relation, stage, feed, files | map('first') | list) -%}
-    {%- for path, content_hash, file_date, landing_id in files -%}
-        {%- set file = {
-            'path': path, 'content_hash': content_hash, 'file_date': file_date, 'landing_id': landing_id
-        } -%}
-        {%- set names = headers.get(path, '').split(',') | map('replace', '"', '') | map('trim') | list -%}
-        {%- set problem = unreadable.get(path) or header_problem(path in headers, names, columns, optional) -%}
-        {%- set received = none -%}
-        {%- if not problem -%}
-            {%- set received, record, problem = snowflake_take(relation, landed, refused, stage, columns, names, file) -%}
-        {%- endif -%}
-        {%- if problem -%}
-            {%- do run_query(snowflake_refuse(refused, file, record or (1 if path in headers else none), problem)) -%}
-            {%- do exceptions.warn('REFUSED ' ~ path ~ ': ' ~ problem) -%}
-        {%- else -%}
-            {%- do log('[' ~ loop.index ~ '/' ~ files | length ~ '] ' ~ path ~ ': ' ~ received ~ ' records', info=true) -%}
-        {%- endif -%}
+    {%- set done = namespace(files=0) -%}
+    {%- for some in files | batch(1000) -%}
+        {%- for header, alike in snowflake_headers(refused, contract, some) | groupby('header') -%}
+            {%- for few in alike | batch(100) -%}
+                {%- do snowflake_take(relation, landed, refused, contract, header, few | map(attribute='file') | list) -%}
+            {%- endfor -%}
+        {%- endfor -%}
+        {%- set done.files = done.files + some | length -%}
+        {%- do log(done.files ~ ' of ' ~ files | length ~ ' files in ' ~ prefix, info=true) -%}
     {%- endfor -%}
 {% endmacro %}
 
 
-{#- The numbers of landings must grow, which Snowflake's sequences do in ORDER only. The format is strict: no escape but the
-    doubled quote, no text that stands for null, and an empty field is empty, so that null is a field that is missing. -#}
-{% macro snowflake_load_objects(relation) %}
-    {%- set schema = relation.include(identifier=false) -%}
-    {{ return([
-        'create sequence if not exists ' ~ schema ~ '.landing_ids start 1 increment 1 order',
-        'create file format if not exists ' ~ schema ~ ".landing_line type = csv field_delimiter = none "
-            ~ "escape_unenclosed_field = none null_if = () empty_field_as_null = false "
-            ~ "replace_invalid_characters = true",
-        'create file format if not exists ' ~ schema ~ ".landing_csv type = csv skip_header = 1 "
-            ~ "field_optionally_enclosed_by = '\"' escape_unenclosed_field = none null_if = () "
-            ~ "empty_field_as_null = false skip_blank_lines = true",
-        'create or replace temporary table landing_headers (source_file varchar, header varchar)',
-    ]) }}
+{#- The schema of the stage, where its administrator keeps the file formats too (orchestration/snowflake/setup.sql). -#}
+{% macro snowflake_format(name) %}
+    {{ return((var('landing_stage').split('.')[:-1] + [name]) | join('.')) }}
 {% endmacro %}
 
 
-{#- Of the listing just made: the files by their path below the landing root, with the day if it is a file of the feed. -#}
-{% macro snowflake_keep_listing(feed) %}
-create or replace temporary table landing_listing as
-select
-    source_file,
-    content_hash,
-    case
-        when regexp_like(
-            source_file,
-            'raw/{{ feed.name }}/[0-9]{4}-[0-9]{2}-[0-9]{2}/{{ '([01][0-9]|2[0-3])/' if feed.files == 'hourly' }}[^/]+[.]csv([.]gz)?'
-        ) then try_to_date(split_part(source_file, '/', 3), 'YYYY-MM-DD')
-    end as file_date
-from (
+{#- What the listing just made shows, by paths below the landing root: files that no register knows as they are now (`new`, or
+    `mended` if they were refused before), refused files that are `gone`, and `other` files, which are none of the feed. -#}
+{% macro snowflake_changes(landed, refused, feed, prefix) %}
+with listed as (
     select
-        substr("name", position('raw/{{ feed.name }}/' in "name")) as source_file,
-        "md5" as content_hash
+        'raw/' || split_part('/' || "name", '/raw/', -1) as source_file,
+        "md5" as fingerprint
     from table(result_scan(last_query_id()))
-) as listed
-{% endmacro %}
+    where not endswith("name", '/')
+),
 
+dated as (
+    select
+        source_file,
+        fingerprint,
+        case
+            when regexp_like(
+                source_file,
+                'raw/{{ feed.name }}/[0-9]{4}-[0-9]{2}-[0-9]{2}/{{ '([01][0-9]|2[0-3])/' if feed.files == 'hourly' }}[^/]+[.]csv([.]gz)?'
+            ) then try_to_date(split_part(source_file, '/', 3), 'YYYY-MM-DD')
+        end as file_date
+    from listed
+),
 
-{#- A file that is gone need not be mended. -#}
-{% macro snowflake_forget_vanished(refused, prefix) %}
-delete from {{ refused }}
-where startswith(source_file, {{ text_literal(prefix) }}) and source_file not in (select source_file from landing_listing)
-{% endmacro %}
-
-
-{% macro snowflake_other_files() %}
-select source_file from landing_listing where file_date is null and not endswith(source_file, '/') order by source_file
-{% endmacro %}
-
-
-{#- The files that no register knows as they are now. -#}
-{% macro snowflake_new_files(relation, landed, refused) %}
-with newest as (
-    select source_file, content_hash
+newest as (
+    select source_file, fingerprint
     from {{ landed }}
+    where startswith(source_file, {{ text_literal(prefix) }})
     qualify landing_id = max(landing_id) over (partition by source_file)
 ),
 
-known as (
-    select source_file, content_hash from {{ refused }}
-    union all
-    select source_file, content_hash from newest
+changes as (
+    select
+        case
+            when dated.file_date is null then 'other'
+            when refused.source_file is null then 'new'
+            else 'mended'
+        end as change,
+        dated.source_file,
+        dated.fingerprint,
+        dated.file_date
+    from dated
+    left join {{ refused }} as refused on dated.source_file = refused.source_file
+    left join newest on dated.source_file = newest.source_file
     -- While a refusal stands, the landed content is no longer the file's newest.
-    where source_file not in (select source_file from {{ refused }})
+    where dated.file_date is null or not equal_null(dated.fingerprint, coalesce(refused.fingerprint, newest.fingerprint))
+
+    union all
+
+    select
+        'gone' as change,
+        refused.source_file,
+        refused.fingerprint,
+        refused.file_date
+    from {{ refused }} as refused
+    left join dated on refused.source_file = dated.source_file
+    where startswith(refused.source_file, {{ text_literal(prefix) }}) and dated.source_file is null
 )
 
 select
-    listed.source_file,
-    listed.content_hash,
-    listed.file_date,
-    {{ relation.include(identifier=false) }}.landing_ids.nextval as landing_id
-from landing_listing as listed
-left join known
-    on listed.source_file = known.source_file and listed.content_hash = known.content_hash
-where known.source_file is null and listed.file_date is not null
-order by listed.source_file
+    change as "change",
+    source_file as "source_file",
+    fingerprint as "fingerprint",
+    file_date as "file_date",
+    {{ landed.include(identifier=false) }}.landing_ids.nextval as "landing_id"
+from changes
+order by source_file
 {% endmacro %}
 
 
-{#- The first line of each file, and what is wrong with those that cannot be read at all. By COPY, for it skips a file that is
-    broken where a query of the stage would fail; it takes a thousand files at a time. -#}
-{% macro snowflake_headers(relation, stage, feed, paths) %}
-    {%- set headers, unreadable, start = {}, {}, 'raw/' ~ feed.name ~ '/' -%}
-    {%- for some in paths | batch(1000) -%}
-        {%- for row in run_query(snowflake_copy_headers(relation, stage, some)).rows -%}
-            {%- if row['status'] | upper != 'LOADED' -%}
-                {%- do unreadable.update({start ~ row['file'].split(start, 1)[1]: row['first_error'] or 'it cannot be read'}) -%}
-            {%- endif -%}
-        {%- endfor -%}
+{#- The files with their headers; those whose header is wrong, or that cannot be read at all, are refused here. By COPY, for it
+    skips a file that is broken where a query of the stage would fail. -#}
+{% macro snowflake_headers(refused, contract, files) %}
+    {%- set columns, optional = contract | map(attribute='name') | list, optional_columns(contract) -%}
+    {%- do run_query('create or replace temporary table landing_headers (source_file varchar, header varchar)') -%}
+    {%- set copied = run_query(snowflake_copy_headers(files)).rows -%}
+    {%- set headers, unreadable, good = {}, {}, [] -%}
+    {%- for row in copied if row['status'] | upper != 'LOADED' -%}
+        {%- do unreadable.update({snowflake_path(row['file']): row['first_error'] or 'it cannot be read'}) -%}
     {%- endfor -%}
-    {%- if paths -%}
-        {%- set found = run_query('select source_file, header from landing_headers where header is not null') -%}
-        {%- for name, header in found.rows -%}
-            {%- do headers.update({start ~ name.split(start, 1)[1]: header}) -%}
-        {%- endfor -%}
-    {%- endif -%}
-    {{ return((headers, unreadable)) }}
+    {%- for path, header in run_query('select source_file, header from landing_headers where header is not null').rows -%}
+        {%- do headers.update({path: header}) -%}
+    {%- endfor -%}
+    {%- for file in files -%}
+        {%- set path = file['source_file'] -%}
+        {%- set names = header_names(headers.get(path, '')) -%}
+        {%- set problem = unreadable.get(path) or header_problem(path in headers, names, columns, optional) -%}
+        {%- if problem -%}
+            {%- do snowflake_refuse(refused, file, 1 if path in headers else none, problem) -%}
+        {%- else -%}
+            {%- do good.append({'header': headers[path], 'file': file}) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(good) }}
 {% endmacro %}
 
 
-{% macro snowflake_copy_headers(relation, stage, paths) %}
+{#- How COPY names a file in its answer, as the path below the landing root. -#}
+{% macro snowflake_path(name) %}
+    {{ return('raw/' ~ ('/' ~ name).split('/raw/')[-1]) }}
+{% endmacro %}
+
+
+{% macro snowflake_copy_headers(files) %}
 copy into landing_headers (source_file, header)
 from (
     select
-        metadata$filename,
+        concat('raw/', split_part(concat('/', metadata$filename), '/raw/', -1)),
         case when metadata$file_row_number = 1 then $1 end
-    from {{ stage }}
+    from @{{ var('landing_stage') }}
 )
-files = ({% for path in paths %}{{ text_literal(path) }}{{ ', ' if not loop.last }}{% endfor %})
-file_format = (format_name = '{{ relation.include(identifier=false) }}.landing_line')
+files = ({% for file in files %}{{ text_literal(file['source_file']) }}{{ ', ' if not loop.last }}{% endfor %})
+file_format = (format_name = '{{ snowflake_format('landing_line') }}')
 on_error = skip_file
 purge = false
 force = true
+{% endmacro %}
+
+
+{#- The names in a header, which is a CSV record. -#}
+{% macro header_names(header) %}
+    {%- set names = [] -%}
+    {%- for quoted, plain in modules.re.findall('(?:^|,)(?:"((?:[^"]|"")*)"|([^",]*))', header) -%}
+        {%- do names.append(quoted | replace('""', '"') or plain) -%}
+    {%- endfor -%}
+    {{ return(names) }}
 {% endmacro %}
 
 
@@ -265,7 +283,7 @@ force = true
     {%- if not is_there -%}
         {{ return('0 bytes: not even a header') }}
     {%- elif names | map('lower') | unique | list | length < names | length -%}
-        {{ return('a column stands more than once in the header') }}
+        {{ return('column ' ~ repeated_name(names) ~ ' stands more than once in the header') }}
     {%- elif lacking -%}
         {{ return('the header lacks ' ~ lacking) }}
     {%- endif -%}
@@ -273,34 +291,55 @@ force = true
 {% endmacro %}
 
 
-{#- Copies and registers a file: (its records, none, none), or (none, the record at fault, what is wrong with it). -#}
-{% macro snowflake_take(relation, landed, refused, stage, columns, names, file) %}
-    {%- do run_query('begin') -%}
-    {%- set copied = run_query(snowflake_copy_file(relation, stage, columns, names, file)).rows[0] -%}
-    {%- if copied['status'] | upper != 'LOADED' -%}
-        {%- do run_query('rollback') -%}
-        {%- set odd = modules.re.search("'(.*) in record ([0-9]+)'", copied['first_error'] or '') -%}
-        {%- if odd -%}{{ return((none, odd.group(2), odd.group(1))) }}{%- endif -%}
-        {{ return((none, copied['first_error_line'], copied['first_error'] or 'not well-formed CSV')) }}
-    {%- endif -%}
-    {%- set nul = run_query(snowflake_find_nul(relation, columns, file)).rows[0][0] -%}
-    {%- if nul is not none -%}
-        {%- do run_query('rollback') -%}
-        {{ return((none, nul, 'a NUL byte')) }}
-    {%- endif -%}
+{% macro repeated_name(names) %}
+    {%- set lower = names | map('lower') | list -%}
+    {%- for name in names if lower.count(name | lower) > 1 -%}{{ return(name) }}{%- endfor -%}
+{% endmacro %}
+
+
+{#- Copies files of one header and registers them; those that are malformed are refused, and no row of them is left. -#}
+{% macro snowflake_take(relation, landed, refused, contract, header, files) %}
+    {%- set columns, names = contract | map(attribute='name') | list, header_names(header) -%}
     {%- set extra = names | reject('in', columns) | join(', ') -%}
-    {%- do run_query(snowflake_register(landed, file, copied['rows_loaded'], extra)) -%}
-    {%- do run_query('delete from ' ~ refused ~ ' where source_file = ' ~ text_literal(file.path)) -%}
+    {%- set by_path, bad, good = {}, [], [] -%}
+    {%- for file in files -%}{%- do by_path.update({file['source_file']: file}) -%}{%- endfor -%}
+    {%- do run_query('begin') -%}
+    {%- set copied = run_query(snowflake_copy_files(relation, columns, names, files)).rows -%}
+    {%- set hashes, nul = {}, {} -%}
+    {%- for path, content_hash, record in run_query(snowflake_loaded(relation, columns, files)).rows -%}
+        {%- do hashes.update({path: content_hash}) -%}
+        {%- if record is not none -%}{%- do nul.update({path: record}) -%}{%- endif -%}
+    {%- endfor -%}
+    {%- for row in copied -%}
+        {%- set file = by_path[snowflake_path(row['file'])] -%}
+        {%- if row['status'] | upper != 'LOADED' -%}
+            {%- set odd = modules.re.search("'(.*) in record ([0-9]+)'", row['first_error'] or '') -%}
+            {%- do bad.append((file, odd.group(2) if odd else row['first_error_line'], odd.group(1) if odd else row['first_error'] or 'not well-formed CSV')) -%}
+        {%- elif file['source_file'] in nul -%}
+            {%- do bad.append((file, nul[file['source_file']], 'a NUL byte')) -%}
+        {%- else -%}
+            {#- A file without a row has no metadata. -#}
+            {%- do good.append((file, row['rows_loaded'], hashes.get(file['source_file'], file['fingerprint']))) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if nul -%}{%- do run_query(snowflake_forget_rows(relation, files, nul)) -%}{%- endif -%}
+    {%- if good -%}{%- do run_query(snowflake_register(landed, good, extra)) -%}{%- endif -%}
+    {%- set mended = good | map('first') | selectattr('change', 'equalto', 'mended') | map(attribute='source_file') | list -%}
+    {%- if mended -%}{%- do run_query(snowflake_mended(refused, mended)) -%}{%- endif -%}
     {%- do run_query('commit') -%}
-    {%- if extra -%}{%- do exceptions.warn(file.path ~ ': ignored the extra column(s) ' ~ extra) -%}{%- endif -%}
-    {{ return((copied['rows_loaded'], none, none)) }}
+    {%- for file, record, problem in bad -%}{%- do snowflake_refuse(refused, file, record, problem) -%}{%- endfor -%}
+    {%- for file, received, content_hash in good -%}
+        {%- do log(file['source_file'] ~ ': ' ~ received ~ ' records', info=true) -%}
+        {%- if extra -%}{%- do exceptions.warn(file['source_file'] ~ ': ' ~ received ~ ' records; ignored the extra column(s) ' ~ extra) -%}{%- endif -%}
+    {%- endfor -%}
 {% endmacro %}
 
 
 {#- A query of staged files takes a record of any number of fields, so a wrong one is made an error of conversion, which skips
     the file and names the record. FORCE, since a restated file may come back to a content that the load history
-    remembers. -#}
-{% macro snowflake_copy_file(relation, stage, columns, names, file) %}
+    remembers; it forgets after 64 days, the registers never do. -#}
+{% macro snowflake_copy_files(relation, columns, names, files) %}
+{%- set path = "concat('raw/', split_part(concat('/', metadata$filename), '/raw/', -1))" -%}
 copy into {{ relation }} (
     {{ columns | join(', ') }}, source_file, content_hash, source_record, file_date, landing_id
 )
@@ -309,55 +348,97 @@ from (
         {% for column in columns -%}
         {{ '$' ~ (names.index(column) + 1) if column in names else 'null' }},
         {% endfor -%}
-        {{ text_literal(file.path) }},
-        '{{ file.content_hash }}',
+        {{ path }},
+        metadata$file_content_key,
         case
             when ${{ names | length }} is null or ${{ names | length + 1 }} is not null
                 then cast('other fields than the header in record ' || metadata$file_row_number as number)
             else metadata$file_row_number
         end,
-        to_date('{{ file.file_date }}'),
-        {{ file.landing_id }}
-    from {{ stage }}
+        to_date(split_part({{ path }}, '/', 3)),
+        case {{ path }}
+            {% for file in files -%}
+            when {{ text_literal(file['source_file']) }} then {{ file['landing_id'] }}
+            {% endfor -%}
+        end
+    from @{{ var('landing_stage') }}
 )
-files = ({{ text_literal(file.path) }})
-file_format = (format_name = '{{ relation.include(identifier=false) }}.landing_csv')
+files = ({% for file in files %}{{ text_literal(file['source_file']) }}{{ ', ' if not loop.last }}{% endfor %})
+file_format = (format_name = '{{ snowflake_format('landing_csv') }}')
 on_error = skip_file
 purge = false
 force = true
 {% endmacro %}
 
 
-{% macro snowflake_find_nul(relation, columns, file) %}
-select min(source_record)
-from {{ relation }}
-where
-    landing_id = {{ file.landing_id }}
-    and contains({% for column in columns %}coalesce({{ column }}, ''){{ ' || ' if not loop.last }}{% endfor %}, char(0))
+{% macro snowflake_landing_ids(files) %}
+{%- for file in files %}{{ file['landing_id'] }}{{ ', ' if not loop.last }}{% endfor -%}
 {% endmacro %}
 
 
-{% macro snowflake_register(landed, file, received, extra) %}
+{#- Of each file just copied: the checksum of what was read, which may be newer than what was listed, and the first record with
+    a NUL byte. -#}
+{% macro snowflake_loaded(relation, columns, files) %}
+select
+    source_file,
+    max(content_hash) as content_hash,
+    min(case
+        when contains({% for column in columns %}coalesce({{ column }}, ''){{ ' || ' if not loop.last }}{% endfor %}, char(0))
+            then source_record
+    end) as record_with_nul
+from {{ relation }}
+where landing_id in ({{ snowflake_landing_ids(files) }})
+group by source_file
+{% endmacro %}
+
+
+{% macro snowflake_forget_rows(relation, files, paths) %}
+delete from {{ relation }}
+where
+    landing_id in ({{ snowflake_landing_ids(files) }})
+    and source_file in ({% for path in paths %}{{ text_literal(path) }}{{ ', ' if not loop.last }}{% endfor %})
+{% endmacro %}
+
+
+{#- Each of `files` is (file, its records, its checksum). -#}
+{% macro snowflake_register(landed, files, extra) %}
 insert into {{ landed }} (
     source_file, content_hash, file_date, landing_id, is_typed, received, extra_columns, fingerprint
 )
-values (
-    {{ text_literal(file.path) }}, '{{ file.content_hash }}', to_date('{{ file.file_date }}'), {{ file.landing_id }},
-    false, {{ received }}, {{ text_literal(extra) if extra else 'null' }}, '{{ file.content_hash }}'
-)
+values
+{%- for file, received, content_hash in files %}
+(
+    {{ text_literal(file['source_file']) }}, {{ text_literal(content_hash) }}, to_date('{{ file['file_date'] }}'),
+    {{ file['landing_id'] }}, false, {{ received }}, {{ text_literal(extra) if extra else 'null' }},
+    {{ text_literal(file['fingerprint']) }}
+){{ ',' if not loop.last }}
+{%- endfor %}
+{% endmacro %}
+
+
+{#- A file that is mended, or gone, need not be mended any more. -#}
+{% macro snowflake_mended(refused, paths) %}
+delete from {{ refused }}
+where source_file in ({% for path in paths %}{{ text_literal(path) }}{{ ', ' if not loop.last }}{% endfor %})
 {% endmacro %}
 
 
 {% macro snowflake_refuse(refused, file, record, reason) %}
+    {%- do run_query(snowflake_write_refusal(refused, file, record, reason)) -%}
+    {%- do exceptions.warn('REFUSED ' ~ file['source_file'] ~ (' (record ' ~ record ~ ')' if record else '') ~ ': ' ~ reason) -%}
+{% endmacro %}
+
+
+{% macro snowflake_write_refusal(refused, file, record, reason) %}
 merge into {{ refused }} as refused
-using (select {{ text_literal(file.path) }} as source_file) as bad
+using (select {{ text_literal(file['source_file']) }} as source_file) as bad
     on refused.source_file = bad.source_file
 when matched then update set
-    content_hash = '{{ file.content_hash }}', fingerprint = '{{ file.content_hash }}',
-    source_record = {{ record or 'null' }}, reason = {{ text_literal(reason or 'not loaded') }}
+    content_hash = {{ text_literal(file['fingerprint']) }}, fingerprint = {{ text_literal(file['fingerprint']) }},
+    source_record = {{ record or 'null' }}, reason = {{ text_literal(reason) }}
 when not matched then insert (source_file, content_hash, file_date, source_record, reason, fingerprint)
 values (
-    bad.source_file, '{{ file.content_hash }}', to_date('{{ file.file_date }}'), {{ record or 'null' }},
-    {{ text_literal(reason or 'not loaded') }}, '{{ file.content_hash }}'
+    bad.source_file, {{ text_literal(file['fingerprint']) }}, to_date('{{ file['file_date'] }}'), {{ record or 'null' }},
+    {{ text_literal(reason) }}, {{ text_literal(file['fingerprint']) }}
 )
 {% endmacro %}

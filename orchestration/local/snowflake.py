@@ -96,6 +96,12 @@ class Snowflake:
                 f"create schema if not exists {DATABASE}.prod",
                 f"create schema if not exists {DATABASE}.staging",
                 f"create stage if not exists {DATABASE}.staging.landing_zone url = '{url}'",
+                f"create file format if not exists {DATABASE}.staging.landing_line type = csv field_delimiter = none "
+                "escape_unenclosed_field = none null_if = () empty_field_as_null = false "
+                "replace_invalid_characters = true",
+                f"create file format if not exists {DATABASE}.staging.landing_csv type = csv skip_header = 1 "
+                "field_optionally_enclosed_by = '\"' escape_unenclosed_field = none null_if = () "
+                "empty_field_as_null = false skip_blank_lines = true",
             ):
                 connection.cursor().execute(statement)
 

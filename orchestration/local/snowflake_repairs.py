@@ -95,7 +95,9 @@ def accounts(public_key: str) -> None:
                 raise jwt.InvalidTokenError
         except (jwt.InvalidTokenError, KeyError):
             return JSONResponse({"data": None, "code": "390144", "message": "JWT token is invalid.", "success": False})
-        server.shared_fs = worlds.setdefault(account, FakeSnow())
+        if account not in worlds:
+            worlds[account] = FakeSnow()
+        server.shared_fs = worlds[account]
         return await login(request)
 
     _route("/session/v1/login-request", login_request)
@@ -470,7 +472,7 @@ def _rules(self: Any, option: exp.CopyParameter) -> Json:
     if "FORMAT_NAME" not in given:
         raise NotImplementedError("COPY with a transformation without FORMAT_NAME")
     parts = [normalise_ident(part) for part in given["FORMAT_NAME"].name.split(".")]
-    database, schema, name = [self._conn.database, self._conn.schema, *parts][-3:] if len(parts) < 3 else parts
+    database, schema, name = [*[self._conn.database, self._conn.schema][: 3 - len(parts)], *parts]
     found = self._duck_conn.execute(
         "select options from _fs_global._fs_information_schema._fs_file_formats "
         "where database_name = ? and schema_name = ? and name = ?",
@@ -605,5 +607,7 @@ def comments() -> None:
 
 def in_place() -> None:
     """No repair, but three quarters of the time: fakesnow copies a statement for each of its seventy changes to it."""
-    change = Expr.transform
-    Expr.transform = lambda self, *arguments, copy=False, **options: change(self, *arguments, copy=copy, **options)
+    change = exp.Expression.transform
+    exp.Expression.transform = lambda self, *arguments, copy=False, **options: change(
+        self, *arguments, copy=copy, **options
+    )

@@ -18,20 +18,18 @@ RUN_TIME_SQL = """
 {%- set landed, refused = source('landing', 'landed_files'), source('landing', 'refused_files') -%}
 {%- set raw, sales = ref('raw_sales'), ref('daily_sales') -%}
 {%- set file = {
-    'path': 'raw/sales/2024-01-05/sales_export.csv', 'content_hash': 'h', 'file_date': '2024-01-05', 'landing_id': 1
+    'source_file': "raw/sales/2024-01-05/it's.csv", 'fingerprint': 'h', 'file_date': '2024-01-05', 'landing_id': 1
 } -%}
+{%- set columns, names = ['sale_id', 'quantity'], ['quantity', 'extra', 'sale_id'] -%}
 {%- if execute %}
-{% for statement in snowflake_load_objects(raw) %}{{ statement }};
-{% endfor %}
-{{ snowflake_keep_listing(feed_of('sales')) }};
-{{ snowflake_forget_vanished(refused, "raw/it's/") }};
-{{ snowflake_other_files() }};
-{{ snowflake_new_files(raw, landed, refused) }};
-{{ snowflake_copy_headers(raw, '@landing_zone', [file.path, "it's"]) }};
-{{ snowflake_find_nul(raw, ['sale_id', 'quantity'], file) }};
-{{ snowflake_copy_file(raw, '@landing_zone', ['sale_id', 'quantity'], ['quantity', 'extra', 'sale_id'], file) }};
-{{ snowflake_register(landed, file, 5, 'extra') }};
-{{ snowflake_refuse(refused, file, 3, "it's bad") }};
+{{ snowflake_changes(landed, refused, feed_of('sales'), "raw/it's/") }};
+{{ snowflake_copy_headers([file, file]) }};
+{{ snowflake_copy_files(raw, columns, names, [file, file]) }};
+{{ snowflake_loaded(raw, columns, [file]) }};
+{{ snowflake_forget_rows(raw, [file], {"it's": 3}) }};
+{{ snowflake_register(landed, [(file, 5, 'h'), (file, 6, 'i')], 'extra') }};
+{{ snowflake_mended(refused, ["it's"]) }};
+{{ snowflake_write_refusal(refused, file, 3, "it's bad") }};
 {{ create_registers() }}
 {{ create_raw_table(raw, contract_columns('sales'))[0] }};
 {{ refusal_of(refused, "it's") }};
