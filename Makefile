@@ -8,13 +8,15 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+# A manifest names databases: each target has its own.
+TARGET := target$(if $(filter-out duckdb,$(DBT_TARGET)),/$(DBT_TARGET))
 
 .PHONY: help
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 .PHONY: setup
-setup: .venv/.ready profiles.yml demo/landing target/manifest.json ## Make .venv, profiles.yml, the demo data and dbt's manifest; again whenever a model is added
+setup: .venv/.ready profiles.yml demo/landing $(TARGET)/manifest.json ## Make .venv, profiles.yml, the demo data and dbt's manifest; again whenever a model is added
 
 .venv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { echo "Python 3.11 is needed; found $$($(PYTHON) --version 2>&1). Set PYTHON=/path/to/python3.11."; exit 1; }
@@ -40,8 +42,8 @@ dbt_packages: .venv/.ready packages.yml
 	$(BIN)/dbt --quiet deps
 	@touch $@
 
-target/manifest.json: .venv/.ready profiles.yml dbt_packages dbt_project.yml $(DBT_FILES)
-	$(BIN)/dbt --quiet parse
+$(TARGET)/manifest.json: .venv/.ready profiles.yml dbt_packages dbt_project.yml $(DBT_FILES)
+	$(BIN)/dbt --quiet parse --target-path $(TARGET)
 	@touch $@
 
 .PHONY: run

@@ -14,6 +14,8 @@ from cosmos.constants import ExecutionMode, InvocationMode, TestIndirectSelectio
 PROJECT = Path(__file__).resolve().parents[1]
 TARGET = os.environ.get("DBT_TARGET") or "duckdb"
 BUCKET = "company-data-lake"
+# It names databases, so that each target has its own; `make setup` makes it.
+MANIFEST = PROJECT / "target" / ("" if TARGET == "duckdb" else TARGET) / "manifest.json"
 
 # One process at a time may write a DuckDB file: the pool `warehouse` has one slot. Snowflake needs no pool of ours.
 POOL = {"pool": "warehouse"} if TARGET == "duckdb" else {}
@@ -36,9 +38,7 @@ PROFILE = ProfileConfig(
     profile_name="reference_pipeline", target_name=TARGET, profiles_yml_filepath=PROJECT / "profiles.yml"
 )
 
-PROJECT_CONFIG = ProjectConfig(
-    dbt_project_path=PROJECT, manifest_path=PROJECT / "target" / "manifest.json", install_dbt_deps=False, env_vars=ENV
-)
+PROJECT_CONFIG = ProjectConfig(dbt_project_path=PROJECT, manifest_path=MANIFEST, install_dbt_deps=False, env_vars=ENV)
 
 # Local, because a retry has to build the model again: in the watcher mode it re-reads the old result instead. In
 # this process, because starting dbt anew for each model costs more than the model.
@@ -96,7 +96,7 @@ def _snowflake_prod() -> dict[str, str | None]:
         "SNOWFLAKE_ACCOUNT": extra["account"],
         **{f"SNOWFLAKE_{name.upper()}": str(extra[name]) for name in ("host", "port", "protocol") if extra.get(name)},
         "SNOWFLAKE_USER": connection.login,
-        "SNOWFLAKE_PRIVATE_KEY": b64encode(
+        "DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY": b64encode(
             key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         ).decode(),
         "SNOWFLAKE_ROLE": extra.get("role"),
@@ -121,7 +121,7 @@ OPERATOR_KWARGS = {
     **OPERATOR_ARGS,
     "project_dir": PROJECT,
     "profile_config": PROFILE,
-    "manifest_filepath": PROJECT_CONFIG.manifest_path,
+    "manifest_filepath": MANIFEST,
     "cache_dir": settings.cache_dir / "by_itself",
     "invocation_mode": EXECUTION.invocation_mode,
     "install_deps": False,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from orchestration.project import ENV, PROJECT, PROJECT_CONFIG, TARGET
+from orchestration.project import ENV, MANIFEST, PROJECT, TARGET
 
 # Where a table's models are; the other feeds have DAGs of their own.
 FOLDER = "models/tables/"
@@ -46,7 +46,7 @@ class Table:
         return f"tag:{self.name}_quality_checks"
 
 
-def tables(manifest: Path = PROJECT_CONFIG.manifest_path) -> list[Table]:
+def tables(manifest: Path = MANIFEST) -> list[Table]:
     """The tables of a manifest, in the order of their names; raises FileNotFoundError without one."""
     if not manifest.exists():
         raise FileNotFoundError(f"{manifest} is missing: `dbt parse` makes it, and `make setup` runs that.")

@@ -15,6 +15,7 @@ from orchestration.local.airflow_api import Airflow
 from orchestration.local.errors import LocalError
 from orchestration.local.processes import Supervised, stop_all, tail
 from orchestration.local.sinks import Sink
+from orchestration.local.snowflake import Snowflake
 from orchestration.local.storage import KEY, REGION, SECRET, Storage
 
 START_SECONDS = 120
@@ -30,7 +31,7 @@ warm_up_scheduler()
 '''
 
 # A user's own settings must not reach the local Airflow, nor his cloud account the local S3.
-FOREIGN = ("AIRFLOW", "AWS_", "DBT_", "SLACK_")
+FOREIGN = ("AIRFLOW", "AWS_", "DBT_", "SLACK_", "SNOWFLAKE_")
 
 
 def airflow_environment(
@@ -41,7 +42,7 @@ def airflow_environment(
     storage: Storage,
     chat: Sink,
     mail: Sink,
-    warehouse: Path,
+    warehouse: Path | Snowflake,
     dags_folder: Path,
     schedules: bool = False,
 ) -> dict[str, str]:
@@ -63,6 +64,11 @@ def airflow_environment(
             "extra": {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@localhost", "timeout": 5},
         },
     }
+    if isinstance(warehouse, Snowflake):
+        connections["snowflake_prod"] = warehouse.connection()
+        target = {"DBT_TARGET": "snowflake", "REQUESTS_CA_BUNDLE": str(warehouse.trusted)}
+    else:
+        target = {"DBT_TARGET": "duckdb", "WAREHOUSE_PATH": str(warehouse.resolve())}
     settings = {
         "core": {
             "executor": "LocalExecutor",
@@ -107,9 +113,7 @@ def airflow_environment(
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_CONFIG_FILE": os.devnull,
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-            "DBT_TARGET": "duckdb",
             "LANDING_ROOT": f"s3://{storage.bucket}",
-            "WAREHOUSE_PATH": str(warehouse.resolve()),
             # Production waits for minutes and hours; here a file is there or it is not.
             "PIPELINES_POKE_SECONDS": "15",
             "PIPELINES_WAIT_SECONDS": "60",
@@ -117,6 +121,7 @@ def airflow_environment(
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
         }
+        | target
     )
 
 

@@ -1,9 +1,10 @@
 """What the warehouse says after the runs, for a person."""
 
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import md5, sha256
 from pathlib import Path
 
 import duckdb
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestration.local.errors import LocalError
+from orchestration.local.snowflake import Snowflake
 from orchestration.messages import release_command
 
 RECEIVED = """
@@ -23,17 +25,49 @@ left join staging.file_verdicts as verdicts
     on verdicts.source_file = ledger.source_file and verdicts.content_hash = ledger.content_hash
 order by ledger.source_file, ledger.held_rows
 """
-REJECTED = "select source_file, reject_reasons, count(*) from staging.rejected_sales group by all order by all"
+REJECTED = "select source_file, reject_reasons, count(*) from staging.rejected_sales group by 1, 2 order by 1, 2"
 HELD = "select source_file from staging.files_to_mend where state = 'held' order by source_file"
 REFUSED = "select source_file, source_record, reason from staging.refused_files order by source_file"
 LOADED = "select source_file, content_hash from prod.load_ledger where verdict <> 'held'"
 
 
+class Warehouse(ABC):
+    """What a person is shown is read from it, beside dbt and Airflow."""
+
+    # How a person knows it, and where it is.
+    name: str
+    address: str
+
+    @abstractmethod
+    def query(self, sql: str) -> list[tuple]:
+        """Read."""
+
+    @abstractmethod
+    def production(self) -> dict[str, object]:
+        """What each table of production holds, or a fingerprint of it; it differs as soon as a row does."""
+
+    @abstractmethod
+    def content_hash(self, content: bytes) -> str:
+        """What the registers know a content by."""
+
+    def holds(self, file: str, content: bytes) -> bool:
+        """Whether production has this very content of a file, whoever has loaded it."""
+        return "load_ledger" in self.production() and (file, self.content_hash(content)) in self.query(LOADED)
+
+
 @dataclass(frozen=True)
-class Warehouse:
-    """The DuckDB file that `dbt build` and Airflow share; opened to read only, and never for long."""
+class DuckDBFile(Warehouse):
+    """The file that `dbt build` and Airflow share; opened to read only, and never for long."""
 
     path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def address(self) -> str:
+        return str(self.path)
 
     def query(self, sql: str, wait_seconds: float = 15) -> list[tuple]:
         """Read; waits for a task that is just letting go of the file."""
@@ -49,16 +83,37 @@ class Warehouse:
                     ) from problem
                 time.sleep(0.2)
 
-    def production(self) -> dict[str, tuple]:
-        """A fingerprint of each table of production, which differs as soon as a row does."""
+    def production(self) -> dict[str, object]:
         if not self.path.exists():
             return {}
         tables = self.query("select table_name from information_schema.tables where table_schema = 'prod' order by 1")
         return {table: self.query(f'select count(*), sum(hash(t)) from prod."{table}" as t')[0] for (table,) in tables}
 
-    def holds(self, file: str, content: bytes) -> bool:
-        """Whether production has this very content of a file, whoever has loaded it."""
-        return "load_ledger" in self.production() and (file, sha256(content).hexdigest()) in self.query(LOADED)
+    def content_hash(self, content: bytes) -> str:
+        return sha256(content).hexdigest()
+
+
+@dataclass(frozen=True)
+class LocalSnowflake(Warehouse):
+    """The Snowflake of this machine."""
+
+    account: Snowflake
+    name = "the local Snowflake, which has ended with this command"
+
+    @property
+    def address(self) -> str:
+        return f"https://127.0.0.1:{self.account.port}, account local"
+
+    def query(self, sql: str) -> list[tuple]:
+        with self.account.connect() as connection:
+            return [tuple(row) for row in connection.cursor().execute(sql).fetchall()]
+
+    def production(self) -> dict[str, object]:
+        tables = self.query("select table_name from information_schema.tables where table_schema = 'PROD' order by 1")
+        return {table.lower(): Counter(self.query(f"select * from prod.{table}")) for (table,) in tables}
+
+    def content_hash(self, content: bytes) -> str:
+        return md5(content).hexdigest()
 
 
 def show_result(console: Console, warehouse: Warehouse) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestration.local import demo_data
 from orchestration.local.errors import LocalError
-from orchestration.local.report import Warehouse, show_result
+from orchestration.local.report import show_result
 from orchestration.local.services import PROJECT, local_services
 from orchestration.local.story import DEMO, Story
 from orchestration.local.terminal import command, console
@@ -24,6 +24,11 @@ Next:
   make up               Airflow's own view of these runs, in the browser
   make test             what is promised, tried
 """
+NEXT_TO_SNOWFLAKE = """
+Next:
+  make run-tables DBT_TARGET=snowflake   the tables, there too
+  docs/to-production.md                  the same on an account of your own
+"""
 
 
 def landing_key(day: str) -> str:
@@ -31,14 +36,20 @@ def landing_key(day: str) -> str:
     return f"raw/sales/{day}/sales_export.csv"
 
 
-def warehouse_path() -> Path:
-    """The DuckDB file that `dbt build` writes too."""
+def duckdb_file() -> Path | None:
+    """The DuckDB file that `dbt build` writes too; None if DBT_TARGET asks for Snowflake."""
+    target = os.environ.get("DBT_TARGET") or "duckdb"
+    if target == "snowflake":
+        return None
+    if target != "duckdb":
+        raise LocalError(f"DBT_TARGET is {target}: this runs on duckdb, the default, or on snowflake.")
     return Path(os.environ.get("WAREHOUSE_PATH") or PROJECT / "warehouse.duckdb").resolve()
 
 
 def require_setup() -> None:
     """Raise unless `make setup` has been here."""
-    wanted = [PROJECT / "profiles.yml", PROJECT / "target" / "manifest.json"]
+    target = "" if duckdb_file() else "snowflake"
+    wanted = [PROJECT / "profiles.yml", PROJECT / "target" / target / "manifest.json"]
     wanted += [DEMO / landing_key(day) for day in demo_data.GOOD_DAYS]
     for path in wanted:
         if not path.exists():
@@ -94,22 +105,21 @@ def main() -> int:
     """Tell the whole story; 0 if all of it went as it must."""
     require_setup()
     out, begun = console(), time.monotonic()
-    warehouse = Warehouse(warehouse_path())
-    before = warehouse.production()
-    with local_services(warehouse=warehouse.path, say=out.print) as services:
+    with local_services(warehouse=duckdb_file(), say=out.print) as services:
+        warehouse, before = services.warehouse, services.warehouse.production()
         out.print(f"Ready after {time.monotonic() - begun:.0f} s; Airflow is at {services.airflow.url} while this runs")
-        demo = Demo(DAG_ID, services, warehouse, out)
+        demo = Demo(DAG_ID, services, out)
         demo.begin()
         demo.good_days()
         demo.restatement()
         demo.malformed_day()
         chat, mail = len(services.chat.messages), len(services.mail.messages)
-    show_result(out, warehouse)
-    out.print(f"\nMessages sent: {chat} by chat (.local/chat.jsonl), {mail} by mail (.local/mail.jsonl)")
-    if warehouse.production() == before:
-        out.print("Nothing changed: all of these files had been loaded before.")
-    out.print(f"Done in {time.monotonic() - begun:.0f} s. Production is in {warehouse.path.name}: prod.daily_sales.")
-    out.print(NEXT)
+        show_result(out, warehouse)
+        out.print(f"\nMessages sent: {chat} by chat (.local/chat.jsonl), {mail} by mail (.local/mail.jsonl)")
+        if warehouse.production() == before:
+            out.print("Nothing changed: all of these files had been loaded before.")
+    out.print(f"Done in {time.monotonic() - begun:.0f} s. Production is in {warehouse.name}: prod.daily_sales.")
+    out.print(NEXT if duckdb_file() else NEXT_TO_SNOWFLAKE)
     return 0
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from orchestration.local import demo_tables
 from orchestration.local.errors import LocalError
 from orchestration.local.report import Warehouse
-from orchestration.local.run import require_setup, warehouse_path
+from orchestration.local.run import duckdb_file, require_setup
 from orchestration.local.services import local_services
 from orchestration.local.story import Story
 from orchestration.local.terminal import command, console
@@ -33,6 +33,11 @@ Next:
   .venv/bin/dbt build   the same sync from the command line: it finds these files loaded
   make new-table        one more table, from a sample of its files: docs/add-a-table.md
   make up               Airflow's own view of these runs, in the browser
+"""
+NEXT_TO_SNOWFLAKE = """
+Next:
+  make run DBT_TARGET=snowflake   daily sales, there too
+  docs/to-production.md           the same on an account of your own
 """
 
 
@@ -85,10 +90,9 @@ def main() -> int:
     """Tell the whole story; 0 if all of it went as it must."""
     require_setup()
     out, begun = console(), time.monotonic()
-    warehouse = Warehouse(warehouse_path())
-    with local_services(warehouse=warehouse.path, say=out.print) as services:
+    with local_services(warehouse=duckdb_file(), say=out.print) as services:
         out.print(f"Ready after {time.monotonic() - begun:.0f} s; Airflow is at {services.airflow.url} while this runs")
-        demo = Demo(DAG_ID, services, warehouse, out)
+        demo = Demo(DAG_ID, services, out)
         demo.begin()
         demo.hour(0, demo_tables.first_hour())
         demo.idle_hour(1)
@@ -98,9 +102,9 @@ def main() -> int:
         for files in (demo_tables.second_hour(), demo_tables.third_hour(), demo_tables.mended_orders()):
             for key, content in files.items():
                 demo.keep(key, content)
-    show_result(out, warehouse)
-    out.print(f"Done in {time.monotonic() - begun:.0f} s. Production is in {warehouse.path.name}, schema prod.")
-    out.print(NEXT)
+        show_result(out, services.warehouse)
+    out.print(f"Done in {time.monotonic() - begun:.0f} s. Production is in {services.warehouse.name}, schema prod.")
+    out.print(NEXT if duckdb_file() else NEXT_TO_SNOWFLAKE)
     return 0
 
 

@@ -1,6 +1,7 @@
-"""All local stand-ins together: S3, chat, mail, and Airflow on its database."""
+"""All local stand-ins together: S3, chat, mail, Snowflake if asked for, and Airflow on its database."""
 
 import fcntl
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from orchestration.local.airflow_services import airflow, airflow_environment
 from orchestration.local.errors import LocalError
 from orchestration.local.postgres import postgres
 from orchestration.local.processes import free_port
+from orchestration.local.report import DuckDBFile, LocalSnowflake, Warehouse
 from orchestration.local.sinks import Sink, chat_sink, mail_sink
+from orchestration.local.snowflake import snowflake
 from orchestration.local.storage import Storage, storage
 
 BUCKET = "company-data-lake"
@@ -28,6 +31,7 @@ class Services:
     chat: Sink
     mail: Sink
     airflow: Airflow
+    warehouse: Warehouse
     env: dict[str, str]
 
 
@@ -49,7 +53,7 @@ def sole_user(state: Path) -> Iterator[None]:
 def local_services(
     state: Path = STATE,
     *,
-    warehouse: Path,
+    warehouse: Path | None,
     dags_folder: Path = DAGS,
     schedules: bool = False,
     settings: dict[str, str] | None = None,
@@ -57,6 +61,7 @@ def local_services(
 ) -> Iterator[Services]:
     """Run everything on loopback, with all state below `state`; gone when the block, or this process, ends.
 
+    Without the path of a DuckDB file the warehouse is a local Snowflake, which begins empty, and so does its S3.
     Scheduled runs start only if `schedules`; `settings` are added to Airflow's environment.
     """
     state = state.resolve()
@@ -65,9 +70,16 @@ def local_services(
         stack.enter_context(sole_user(state))
         say("S3, chat, mail and Airflow's database: starting")
         database = stack.enter_context(postgres(state / "airflow" / "postgres", logs / "postgres.log"))
-        s3 = stack.enter_context(storage(BUCKET, state / "s3" / BUCKET))
+        mirror = state / ("s3" if warehouse else "s3_of_snowflake") / BUCKET
+        if not warehouse:
+            shutil.rmtree(mirror, ignore_errors=True)
+        s3 = stack.enter_context(storage(BUCKET, mirror))
         chat = stack.enter_context(chat_sink(state / "chat.jsonl"))
         mail = stack.enter_context(mail_sink(state / "mail.jsonl"))
+        if not warehouse:
+            say("Snowflake: starting")
+            account = stack.enter_context(snowflake(state / "snowflake", s3))
+            account.prepare()
         database.wait()
         env = airflow_environment(
             home=state / "airflow",
@@ -76,10 +88,10 @@ def local_services(
             storage=s3,
             chat=chat,
             mail=mail,
-            warehouse=warehouse,
+            warehouse=warehouse or account,
             dags_folder=dags_folder,
             schedules=schedules,
         )
         env |= settings or {}
         client = stack.enter_context(airflow(env, logs, say))
-        yield Services(s3, chat, mail, client, env)
+        yield Services(s3, chat, mail, client, DuckDBFile(warehouse) if warehouse else LocalSnowflake(account), env)

@@ -59,15 +59,28 @@ class Snowflake:
             "SNOWFLAKE_HOST": HOST,
             "SNOWFLAKE_PORT": str(self.port),
             "SNOWFLAKE_USER": USER,
-            "SNOWFLAKE_PRIVATE_KEY": b64encode(self._key()).decode(),
+            "DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY": b64encode(self._key()).decode(),
             "SNOWFLAKE_ROLE": ROLE,
             "SNOWFLAKE_WAREHOUSE": COMPUTE,
             "SNOWFLAKE_DATABASE": DATABASE,
             "REQUESTS_CA_BUNDLE": str(self.trusted),
         }
 
-    def _key(self) -> bytes:
-        return self.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    def connection(self, account: str = "local") -> dict:
+        """The Airflow connection `snowflake_prod`."""
+        extra = {
+            "account": account,
+            "host": HOST,
+            "port": self.port,
+            "role": ROLE,
+            "warehouse": COMPUTE,
+            "database": DATABASE,
+            "private_key_content": self._key(Encoding.PEM).decode(),
+        }
+        return {"conn_type": "snowflake", "login": USER, "extra": extra}
+
+    def _key(self, encoding: Encoding = Encoding.DER) -> bytes:
+        return self.private_key.private_bytes(encoding, PrivateFormat.PKCS8, NoEncryption())
 
     def connect(self, account: str = "local"):
         """A connection of the official client, by key pair."""

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from orchestration.local.airflow_api import Run, TaskState
 from orchestration.local.errors import LocalError
-from orchestration.local.report import Warehouse
+from orchestration.local.report import DuckDBFile
 from orchestration.local.services import PROJECT, Services
 from orchestration.local.sinks import Sink
 from orchestration.local.storage import write_whole
@@ -20,10 +20,10 @@ SHOWN = ("success", "failed", "up_for_retry", "upstream_failed", "skipped")
 class Story:
     """Runs of one DAG by a real Airflow, told as they go."""
 
-    def __init__(self, dag_id: str, services: Services, warehouse: Warehouse, out: Console) -> None:
+    def __init__(self, dag_id: str, services: Services, out: Console) -> None:
         self.dag_id = dag_id
         self.services = services
-        self.warehouse = warehouse
+        self.warehouse = services.warehouse
         self.out = out
 
     def begin(self) -> None:
@@ -38,8 +38,9 @@ class Story:
         self.out.print(f"{what}: {key}" + ("" if new else " (there already)"))
 
     def keep(self, key: str, content: bytes) -> None:
-        """Put a file where `dbt build` will find it too."""
-        write_whole(DEMO / key, content)
+        """Put a file where `dbt build` will find it too; it would not find the local Snowflake."""
+        if isinstance(self.warehouse, DuckDBFile):
+            write_whole(DEMO / key, content)
 
     def run(self, time_of: str, expected: str) -> Run:
         """Run the DAG for a day or a time, show what its tasks do and what chat is told; insist on how it ends."""

@@ -3,8 +3,9 @@
 import sys
 import time
 
-from orchestration.local.run import DEMO, require_setup, warehouse_path
+from orchestration.local.run import duckdb_file, require_setup
 from orchestration.local.services import local_services
+from orchestration.local.story import DEMO
 from orchestration.local.terminal import command, console
 
 CHECK_SECONDS = 1
@@ -15,7 +16,7 @@ def main() -> int:
     require_setup()
     out = console()
     try:
-        with local_services(warehouse=warehouse_path(), say=out.print) as services:
+        with local_services(warehouse=duckdb_file(), say=out.print) as services:
             for path in sorted(DEMO.rglob("*.csv")):
                 services.s3.land(path.relative_to(DEMO).as_posix(), path)
             out.print(
@@ -23,7 +24,7 @@ def main() -> int:
                 f"S3         {services.s3.endpoint}   bucket {services.s3.bucket}, kept in {services.s3.mirror}\n"
                 f"Chat       {services.chat.address}   kept in {services.chat.file}\n"
                 f"Mail       {services.mail.address}   kept in {services.mail.file}\n"
-                f"Warehouse  {services.env['WAREHOUSE_PATH']}\n\n"
+                f"Warehouse  {services.warehouse.address}\n\n"
                 "Ctrl-C ends all of it."
             )
             while True:

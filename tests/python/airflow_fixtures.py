@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestration.local.airflow_api import Airflow, Run
-from orchestration.local.report import Warehouse
 from orchestration.local.services import DAGS, Services, local_services
 from orchestration.local.sinks import Sink
 
@@ -48,7 +47,7 @@ class AirflowSession:
 
     def query(self, sql: str) -> list[tuple]:
         """Read from the warehouse."""
-        return Warehouse(self.warehouse).query(sql)
+        return self.services.warehouse.query(sql)
 
 
 @contextmanager
