@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 
 import certifi
@@ -30,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 from cryptography.x509.oid import NameOID
+from jinja2 import Environment
 
 from orchestration.local.errors import LocalError
 from orchestration.local.processes import Supervised, free_port
@@ -37,6 +39,9 @@ from orchestration.local.storage import KEY, REGION, SECRET, Storage
 
 HOST = "127.0.0.1"
 USER, ROLE, COMPUTE, DATABASE = "etl_user", "transformer", "COMPUTE_WH", "analytics"
+# Whom an account has from the beginning.
+ADMINISTRATOR = "administrator"
+SETUP = Path(__file__).resolve().parents[1] / "snowflake" / "setup.sql"
 START_SECONDS = 60
 
 
@@ -82,41 +87,43 @@ class Snowflake:
     def _key(self, encoding: Encoding = Encoding.DER) -> bytes:
         return self.private_key.private_bytes(encoding, PrivateFormat.PKCS8, NoEncryption())
 
-    def connect(self, account: str = "local"):
-        """A connection of the official client, by key pair."""
+    def connect(self, account: str = "local", **other: str):
+        """A connection of the official client, by key pair; `other` replaces user, role, warehouse, ..."""
         import snowflake.connector
 
         # The client takes whom it trusts from the environment alone.
         os.environ["REQUESTS_CA_BUNDLE"] = str(self.trusted)
+        whom = {"user": USER, "role": ROLE, "warehouse": COMPUTE, "database": DATABASE, "schema": "staging"}
         return snowflake.connector.connect(
             account=account,
             host=HOST,
             port=self.port,
-            user=USER,
             private_key=self._key(),
-            role=ROLE,
-            warehouse=COMPUTE,
-            database=DATABASE,
-            schema="staging",
             platform_detection_timeout_seconds=0,  # it would ask the clouds where it runs
+            **(whom | other),
         )
 
     def prepare(self, account: str = "local", prefix: str = "") -> None:
-        """What an administrator does once in an account: the schemas, and the stage over the landing root."""
-        url = f"s3://{self.storage.bucket}/{prefix}"
-        with self.connect(account) as connection:
-            for statement in (
-                f"create schema if not exists {DATABASE}.prod",
-                f"create schema if not exists {DATABASE}.staging",
-                f"create stage if not exists {DATABASE}.staging.landing_zone url = '{url}'",
-                f"create file format if not exists {DATABASE}.staging.landing_line type = csv field_delimiter = none "
-                "escape_unenclosed_field = none null_if = () empty_field_as_null = false "
-                "replace_invalid_characters = true",
-                f"create file format if not exists {DATABASE}.staging.landing_csv type = csv skip_header = 1 "
-                "field_optionally_enclosed_by = '\"' escape_unenclosed_field = none null_if = () "
-                "empty_field_as_null = false skip_blank_lines = true",
-            ):
-                connection.cursor().execute(statement)
+        """What an administrator does once in an account: run setup.sql, for a stage over a part of the bucket."""
+        public_key = self.private_key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        self.run_script(
+            account,
+            SETUP,
+            landing_url=f"s3://{self.storage.bucket}/{prefix}",
+            aws_role_arn="arn:aws:iam::000000000000:role/none",
+            public_key=b64encode(public_key).decode(),
+        )
+
+    def run_script(self, account: str, script: Path, **values: str) -> None:
+        """Run a script as `snow sql -f` does, by the account's administrator; `values` stand between <% and %>."""
+        from snowflake.connector.util_text import split_statements
+
+        text = Environment(variable_start_string="<%", variable_end_string="%>").from_string(script.read_text())
+        statements = split_statements(StringIO(text.render(values)), remove_comments=True)
+        with self.connect(account, user=ADMINISTRATOR, role="ACCOUNTADMIN", warehouse="") as connection:
+            for statement, _ in statements:
+                if statement.strip():
+                    connection.cursor().execute(statement)
 
 
 def _certificate(folder: Path) -> tuple[Path, Path, Path]:

@@ -14,7 +14,7 @@ import re
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -75,32 +75,60 @@ def _with_body(request: Request, body: Json) -> Request:
     return request
 
 
+@dataclass
+class Account:
+    """What an account has beside its databases: names by kind, and the public key of each user."""
+
+    databases: FakeSnow | None = None
+    objects: set[tuple[str, str]] = field(default_factory=set)
+    keys: dict[str, str] = field(default_factory=dict)
+
+
+ACCOUNTS: dict[str, Account] = {}
+ADMINISTRATOR = "ADMINISTRATOR"
+SYSTEM_ROLES = ("ACCOUNTADMIN", "SECURITYADMIN", "USERADMIN", "SYSADMIN", "PUBLIC")
+
+
 def accounts(public_key: str) -> None:
     """Key-pair authentication (user-guide/key-pair-auth): the client signs a token that names account and user.
 
-    An account sees nothing of another one (user-guide/admin-account-identifier). fakesnow lets everybody in, and all
-    accounts are one.
+    An account sees nothing of another one (user-guide/admin-account-identifier); a role that is not there lets nobody
+    in (user-guide/security-access-control-overview). fakesnow lets everybody in, and all accounts are one.
     """
     login = server.login_request
-    worlds: dict[str, FakeSnow] = {}
 
     async def login_request(request: Request) -> JSONResponse:
-        data = (await _body(request))["data"]
-        account, user = str(data.get("ACCOUNT_NAME", "")).upper(), str(data.get("LOGIN_NAME", "")).upper()
+        data, asked = (await _body(request))["data"], request.query_params
+        name, user = str(data.get("ACCOUNT_NAME", "")).upper(), str(data.get("LOGIN_NAME", "")).upper()
+        account = ACCOUNTS.setdefault(name, Account(keys={ADMINISTRATOR: public_key}))
         try:
             if data.get("AUTHENTICATOR") != "SNOWFLAKE_JWT":
                 raise jwt.InvalidTokenError
-            claims = jwt.decode(data["TOKEN"], public_key, algorithms=["RS256"])
-            if claims["sub"] != f"{account}.{user}":
+            claims = jwt.decode(data["TOKEN"], account.keys[user], algorithms=["RS256"])
+            if claims["sub"] != f"{name}.{user}":
                 raise jwt.InvalidTokenError
         except (jwt.InvalidTokenError, KeyError):
-            return JSONResponse({"data": None, "code": "390144", "message": "JWT token is invalid.", "success": False})
-        if account not in worlds:
-            worlds[account] = FakeSnow()
-        server.shared_fs = worlds[account]
-        return await login(request)
+            return _rejected("390144", "JWT token is invalid.")
+        role, warehouse = asked.get("roleName", "PUBLIC").upper(), asked.get("warehouse", "").upper()
+        if role not in SYSTEM_ROLES and ("ROLE", role) not in account.objects:
+            return _rejected(
+                "390189",
+                f"Role '{role}' specified in the connect string does not exist or not authorized. Contact your local "
+                "system administrator, or attempt to login with another role, e.g. PUBLIC.",
+            )
+        account.databases = account.databases or FakeSnow()
+        server.shared_fs = account.databases
+        response = await login(request)
+        connection = server.sessions[json.loads(response.body)["data"]["token"]]
+        _session(connection).account = account
+        _session(connection).warehouse = warehouse if ("WAREHOUSE", warehouse) in account.objects else None
+        return response
 
     _route("/session/v1/login-request", login_request)
+
+
+def _rejected(code: str, message: str) -> JSONResponse:
+    return JSONResponse({"data": None, "code": code, "message": message, "success": False})
 
 
 def errors() -> None:
@@ -141,10 +169,12 @@ def errors() -> None:
 class Session:
     """What a session has beside its DuckDB connection."""
 
+    account: Account = field(default_factory=Account)
+    warehouse: str | None = None
     owns_lock: bool = False
     in_transaction: bool = False
     last_query: str | None = None
-    temporary: list[str] | None = None
+    temporary: list[str] = field(default_factory=list)
 
 
 SESSIONS: dict[int, Session] = {}
@@ -152,7 +182,7 @@ LOCK = threading.Lock()
 
 
 def _session(connection: object) -> Session:
-    return SESSIONS.setdefault(id(connection), Session(temporary=[]))
+    return SESSIONS.setdefault(id(connection), Session())
 
 
 def sessions_of_their_own() -> None:
@@ -168,7 +198,7 @@ def sessions_of_their_own() -> None:
             state = SESSIONS.pop(id(connection), Session())
             if state.in_transaction:
                 connection._duck_conn.execute("rollback")
-            for table in state.temporary or ():
+            for table in state.temporary:
                 connection._duck_conn.execute(f"drop table if exists {table}")
             if state.owns_lock:
                 LOCK.release()
@@ -188,6 +218,12 @@ class Statements:
         r"|\s*alter\s+(table|view)\s+\S+\s+(alter|modify)\s+(column\s+)?\S+\s+comment\s",
         re.IGNORECASE,
     )
+    OBJECT = re.compile(
+        r"\s*(create|drop)\s+(?:or\s+replace\s+)?(role|warehouse|user|(?:storage\s+)?integration)\s+"
+        r"(if\s+(?:not\s+)?exists\s+)?(\w+)(.*)",
+        re.IGNORECASE | re.DOTALL,
+    )
+    USE_WAREHOUSE = re.compile(r"\s*use\s+warehouse\s+(\w+)\s*;?\s*", re.IGNORECASE)
     DONE = "select 'Statement executed successfully.' as \"status\""
 
     def __init__(self) -> None:
@@ -206,9 +242,40 @@ class Statements:
             return self._listing(found.group(1), (found.group(2) or "").lstrip("/"), connection)
         if self.ACCEPTED.match(bare):
             return self.DONE
+        if found := self.OBJECT.fullmatch(bare):
+            self._object(_session(connection).account, *found.groups())
+            return self.DONE
+        if found := self.USE_WAREHOUSE.fullmatch(bare):
+            state, warehouse = _session(connection), found.group(1).upper()
+            if ("WAREHOUSE", warehouse) not in state.account.objects:
+                raise refuse("Object does not exist, or operation cannot be performed.", 2043, "02000")
+            state.warehouse = warehouse
+            return self.DONE
         if re.fullmatch(r"\s*show\s+parameters\s+like\s+'query_tag'\s+in\s+session\s*;?\s*", bare, re.IGNORECASE):
             return "select 'QUERY_TAG' as \"key\", '' as \"value\""
         return sql
+
+    @staticmethod
+    def _object(account: Account, what: str, kind: str, condition: str | None, name: str, rest: str) -> None:
+        """The objects of an account (sql-reference/sql/create-role, -warehouse, -user, -storage-integration).
+
+        They are there, and a user has a key; what else they can is not imitated. fakesnow knows no role, warehouse or
+        integration.
+        """
+        kind, name = kind.split()[-1].upper(), name.upper()
+        known = (kind, name) in account.objects
+        if what.lower() == "drop":
+            if not known and not condition:
+                raise refuse(f"{kind.title()} '{name}' does not exist or not authorized.", 2003, "02000")
+            account.objects.discard((kind, name))
+            account.keys.pop(name if kind == "USER" else "", None)
+        elif known and not condition:
+            raise refuse(f"Object '{name}' already exists.", 2002, "42710")
+        elif not known:
+            account.objects.add((kind, name))
+            if key := re.search(r"rsa_public_key\s*=\s*'([^']*)'", rest, re.IGNORECASE):
+                body = key.group(1)
+                account.keys[name] = f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"
 
     def _listing(self, name: str, path: str, connection: Any) -> str:
         bucket, prefix = self.place(name, connection)
@@ -254,6 +321,13 @@ def statements(s3: Any) -> None:
         return [expression] if isinstance(expression, exp.Merge) else explode(self, expression)
 
     def _transform(self: Any, expression: Expr, params: Any) -> Expr:
+        if _session(self._conn).warehouse is None and computes(expression):
+            raise refuse(
+                "No active warehouse selected in the current session.  Select an active warehouse with the "
+                "'use warehouse' command.",
+                606,
+                "57P03",
+            )
         for prepare in (result_scan, temporary_tables, sequences):
             expression = prepare(expression, self._conn)
         return transform(self, expression, params)
@@ -286,6 +360,19 @@ def statements(s3: Any) -> None:
     FakeSnowflakeCursor._transform_explode = _transform_explode
     FakeSnowflakeCursor._transform = _transform
     FakeSnowflakeCursor._execute = _execute
+
+
+def computes(statement: Expr) -> bool:
+    """Whether a statement needs a warehouse (user-guide/warehouses-overview): one that reads or changes tables.
+
+    fakesnow runs it without one.
+    """
+    if isinstance(statement, (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Copy)):
+        return True
+    if isinstance(statement, exp.Create):
+        return statement.kind == "TABLE" and isinstance(statement.expression, (exp.Select, exp.SetOperation))
+    tables = statement.find_all(exp.Table) if isinstance(statement, (exp.Select, exp.SetOperation)) else ()
+    return any(table.db.upper() not in ("INFORMATION_SCHEMA", "") for table in tables)
 
 
 def _table(name: str) -> exp.Table:
@@ -382,7 +469,7 @@ def begin(self: Any, state: Session) -> Expr:
 
 def merge(self: Any, statement: exp.Merge) -> Expr:
     """MERGE (sql-reference/sql/merge), run by DuckDB's own. fakesnow rewrites it into several statements, which fail
-    for an aliased source with unqualified columns and inside a transaction.
+    inside a transaction.
     """
     target = statement.this
     alias = (target.args["alias"].name if target.args.get("alias") else target.name).upper()

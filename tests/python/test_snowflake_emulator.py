@@ -7,6 +7,7 @@ fails: the repair is to go.
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
@@ -23,7 +24,7 @@ from snowflake.connector.errors import DatabaseError, ProgrammingError
 from snowflake_warehouse import BUCKET, server
 from starlette.testclient import TestClient
 
-from orchestration.local.snowflake import Snowflake
+from orchestration.local.snowflake import SETUP, Snowflake
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("snowflake_emulator")
@@ -35,6 +36,10 @@ COPY = (
 )
 
 
+T = "create table t (a varchar, b number)"
+DONE = [("Statement executed successfully.",)]
+
+
 @dataclass(frozen=True)
 class Repair:
     """Statements, what Snowflake answers to the last one, and those that come before."""
@@ -44,10 +49,12 @@ class Repair:
     before: tuple[str, ...] = ()
 
 
-T = "create table t (a varchar, b number)"
 REPAIRS = {
     "list with a path": Repair("list @zone/x/nothing/", []),
-    "grant": Repair("grant select on table t to role r", [("Statement executed successfully.",)], (T,)),
+    "grant": Repair("grant select on table t to role r", DONE, (T,)),
+    "create a role": Repair("create role if not exists r", DONE),
+    "create a warehouse": Repair("create warehouse if not exists w auto_suspend = 60", DONE),
+    "create an integration": Repair("create storage integration i type = external_stage", DONE),
     "last_query_id": Repair("select a from table(result_scan(last_query_id()))", [(1,)], ("select 1 as a",)),
     "result_scan in a new table": Repair(
         "select a from u",
@@ -59,16 +66,6 @@ REPAIRS = {
     ),
     "a sequence in order": Repair(
         "select s.n.nextval as n", [(1,)], ("create sequence s.n start 1 increment 1 order",)
-    ),
-    "merge of a subquery under an alias": Repair(
-        "select b from t",
-        [(2,)],
-        (
-            T,
-            "insert into t values ('x', 1)",
-            "merge into t as old using (select 'x' as a, 2 as b) as new on new.a = old.a "
-            "when matched then update set b = new.b when not matched then insert (a, b) values (new.a, new.b)",
-        ),
     ),
     "merge in a transaction": Repair(
         "select b from t",
@@ -99,6 +96,14 @@ def running(tmp_path_factory) -> Iterator[Snowflake]:
         yield found
 
 
+@contextmanager
+def account(running: Snowflake, name: str) -> Iterator:
+    """A connection to an account that is set up."""
+    running.prepare(name)
+    with running.connect(name) as connection:
+        yield connection
+
+
 def prepared(connection) -> None:
     for statement in ("create schema s", f"create stage zone url = 's3://{BUCKET}/zone/'"):
         connection.cursor().execute(statement)
@@ -112,7 +117,7 @@ def answer(connection, repair: Repair) -> list[tuple]:
 
 @pytest.mark.parametrize("name", REPAIRS)
 def test_it_does_what_snowflake_does(name: str, running: Snowflake) -> None:
-    with running.connect(f"repair{list(REPAIRS).index(name)}") as connection:
+    with account(running, f"repair{list(REPAIRS).index(name)}") as connection:
         prepared(connection)
         assert answer(connection, REPAIRS[name]) == REPAIRS[name].answer
 
@@ -129,7 +134,7 @@ def test_fakesnow_does_not_yet(name: str) -> None:
 
 
 def test_a_malformed_file_is_skipped_alone(running: Snowflake) -> None:
-    with running.connect("skips") as connection:
+    with account(running, "skips") as connection:
         prepared(connection)
         for statement in (T, FORMAT):
             connection.cursor().execute(statement)
@@ -142,7 +147,7 @@ def test_a_malformed_file_is_skipped_alone(running: Snowflake) -> None:
 
 
 def test_writers_wait_for_each_other(running: Snowflake) -> None:
-    with running.connect("locks") as one, running.connect("locks") as other:
+    with account(running, "locks") as one, running.connect("locks") as other:
         for statement in ("create table t (a number)", "insert into t values (1)", "begin", "update t set a = a + 1"):
             one.cursor().execute(statement)
         query = other.cursor()
@@ -165,7 +170,7 @@ def test_writers_of_fakesnow_do_not_wait() -> None:
 
 
 def test_a_null_timestamp_is_null(running: Snowflake) -> None:
-    with running.connect("nulls") as connection:
+    with account(running, "nulls") as connection:
         rows = connection.cursor().execute("select cast(null as timestamp) as t").fetchall()
     assert rows == [(None,)]
     plain = fakesnow.arrow.timestamp_to_sf_struct(pa.array([None], pa.timestamp("us")))
@@ -173,7 +178,7 @@ def test_a_null_timestamp_is_null(running: Snowflake) -> None:
 
 
 def test_a_large_result_comes_whole(running: Snowflake) -> None:
-    with running.connect("large") as connection:
+    with account(running, "large") as connection:
         ten = "(values (0), (1), (2), (3), (4), (5), (6), (7), (8), (9))"
         many = ", ".join(f"{ten} as t{place} (a)" for place in range(6))
         cursor = connection.cursor().execute(f"select t0.a from {many}, (values (0), (1)) as u (b)")
@@ -184,16 +189,21 @@ def test_a_large_result_comes_whole(running: Snowflake) -> None:
 
 
 def test_an_unforeseen_statement_is_an_error_with_its_reason(running: Snowflake) -> None:
-    with running.connect("errors") as connection, pytest.raises(ProgrammingError, match=r"(?i)nowhere"):
-        connection.cursor().execute("select * from nowhere.t")
-    with running.connect("errors") as connection, pytest.raises(ProgrammingError):
-        connection.cursor().execute("list @zone/path unknown")
+    with account(running, "errors") as connection:
+        with pytest.raises(ProgrammingError, match=r"(?i)nowhere"):
+            connection.cursor().execute("select * from nowhere.t")
+        with pytest.raises(ProgrammingError):
+            connection.cursor().execute("list @zone/path unknown")
 
 
 def test_only_the_key_lets_in(running: Snowflake) -> None:
+    running.prepare("local")
     stranger = replace(running, private_key=rsa.generate_private_key(public_exponent=65537, key_size=2048))
-    with pytest.raises(DatabaseError, match="JWT token is invalid"):
-        stranger.connect()
+    for wrong in ({}, {"user": "nobody"}, {"account": "elsewhere"}):
+        with pytest.raises(DatabaseError, match="JWT token is invalid"):
+            (running if wrong else stranger).connect(**wrong)
+    with pytest.raises(DatabaseError, match="Role 'NOBODY' specified in the connect string does not exist"):
+        running.connect(role="nobody")
     with pytest.raises(DatabaseError, match="JWT token is invalid"):
         snowflake.connector.connect(
             account="local", host="127.0.0.1", port=running.port, user="etl_user", password="any"
@@ -206,8 +216,36 @@ def test_fakesnow_lets_everybody_in() -> None:
     assert client.post("/session/v1/login-request", json=body).json()["success"], "take the repair out"
 
 
+def test_without_a_warehouse_nothing_is_computed(running: Snowflake) -> None:
+    running.prepare("idle")
+    with running.connect("idle", warehouse="nowhere") as connection:
+        connection.cursor().execute(T)
+        with pytest.raises(ProgrammingError, match="No active warehouse selected"):
+            connection.cursor().execute("insert into t values ('x', 1)")
+        with pytest.raises(ProgrammingError, match="does not exist"):
+            connection.cursor().execute("use warehouse nowhere")
+        connection.cursor().execute("use warehouse compute_wh")
+        connection.cursor().execute("insert into t values ('x', 1)")
+    plain = FakeSnow().connect("analytics", "staging")
+    plain.cursor().execute(T)
+    plain.cursor().execute("insert into t values ('x', 1)")
+
+
+def test_the_set_up_replaces_nothing_and_is_undone(running: Snowflake) -> None:
+    """What a grant lets, a warehouse costs and an integration reads is not imitated, nor is the end of a database."""
+    with account(running, "twice") as connection:
+        connection.cursor().execute(f"create table prod.{T.removeprefix('create table ')}")
+        connection.cursor().execute("insert into prod.t values ('x', 1)")
+    with account(running, "twice") as connection:
+        assert connection.cursor().execute("select a from prod.t").fetchall() == [("x",)]
+    with pytest.raises(ProgrammingError, match="DROP DATABASE"):
+        running.run_script("twice", SETUP.with_name("undo.sql"))
+    with pytest.raises(DatabaseError, match="JWT token is invalid"):
+        running.connect("twice")
+
+
 def test_an_account_sees_nothing_of_another(running: Snowflake) -> None:
-    with running.connect("here") as here, running.connect("there") as there:
+    with account(running, "here") as here, account(running, "there") as there:
         here.cursor().execute("create table only_here (a number)")
         with pytest.raises(ProgrammingError):
             there.cursor().execute("select * from only_here")
