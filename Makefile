@@ -91,6 +91,7 @@ lint: setup ## ruff, the contracts and sqlfluff
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m orchestration.contracts
 	$(BIN)/sqlfluff lint --processes 2 models tests/dbt
+	$(BIN)/sqlfluff lint --templater placeholder orchestration/snowflake
 
 .PHONY: test
 test: setup lint ## Everything that CI runs

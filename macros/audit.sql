@@ -12,22 +12,26 @@
         {%- endif -%}
         {%- set columns = adapter.get_columns_in_relation(table) | map(attribute='name') | join(', ') -%}
         {%- set differences -%}
-            select 'only in production' as side, * from (
-                select {{ columns }} from {{ table }} except all select {{ columns }} from {{ twin }}
-            ) as surplus
-            union all
-            select 'missing in production' as side, * from (
-                select {{ columns }} from {{ twin }} except all select {{ columns }} from {{ table }}
-            ) as missing
+            select
+                case when sum(surplus) > 0 then 'only in production' else 'missing in production' end as side,
+                {{ columns }},
+                abs(sum(surplus)) as differing
+            from (
+                select {{ columns }}, 1 as surplus from {{ table }}
+                union all
+                select {{ columns }}, -1 as surplus from {{ twin }}
+            ) as both_sides
+            group by {{ columns }}
+            having sum(surplus) <> 0
         {%- endset -%}
-        {%- set count = run_query('select count(*) from (' ~ differences ~ ') as differences').rows[0][0] | int -%}
+        {%- set count = run_query('select coalesce(sum(differing), 0) from (' ~ differences ~ ') as differences').rows[0][0] | int -%}
         {%- set size = run_query('select count(*) from ' ~ table).rows[0][0] | int -%}
         {%- if count == 0 -%}
             {% do log('prod.' ~ model.alias ~ ': ' ~ size ~ ' rows, equal', info=true) %}
         {%- else -%}
             {% do differing.append('prod.' ~ model.alias ~ ' in ' ~ count ~ ' rows') %}
             {% do log('prod.' ~ model.alias ~ ': ' ~ size ~ ' rows, ' ~ count ~ ' differ:', info=true) %}
-            {%- set ordered = 'select * from (' ~ differences ~ ') as differences order by 2, 3, 1 limit ' ~ shown -%}
+            {%- set ordered = 'select side, ' ~ columns ~ ' from (' ~ differences ~ ') as differences order by 2, 3, 1 limit ' ~ shown -%}
             {%- for row in run_query(ordered).rows -%}
                 {% do log('  ' ~ row.values() | join(' | '), info=true) %}
             {%- endfor -%}

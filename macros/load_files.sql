@@ -3,7 +3,7 @@
     --full-refresh either: the files may be gone. A column that the contract has gained is null for what came before. -#}
 {% materialization load_files, default %}
     {%- set relation = this.incorporate(type='table') -%}
-    {%- set feed = feed_of(config.require('feed')) -%}
+    {%- set feed = feed_of(config.meta_require('loads')) -%}
     {%- set contract = contract_columns(feed.name) -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}

@@ -11,7 +11,7 @@
     `several`: whether a key may stand in more than one of the files that are compared. -#}
 {% macro merge_plan() %}
     {%- if not at_work() -%}{{ return({'arriving': 'null', 'replaced': 'null', 'several': true}) }}{%- endif -%}
-    {%- set feed = config.require('feed') -%}
+    {%- set feed = config.meta_require('loads') -%}
     {%- if not is_incremental() -%}
         {%- set arriving = landing_ids(passed_landings(ref('file_verdicts'), feed)) -%}
         {{ return({'arriving': arriving, 'replaced': 'null', 'several': ',' in arriving}) }}
@@ -115,7 +115,7 @@ where not exists (
 
 
 {% macro get_incremental_merge_newest_sql(arguments) %}
-    {%- set target, winners, feed = arguments.target_relation, arguments.temp_relation, config.require('feed') -%}
+    {%- set target, winners, feed = arguments.target_relation, arguments.temp_relation, config.meta_require('loads') -%}
     {%- set columns = arguments.dest_columns | map(attribute='name') | map('lower') | list -%}
     {%- set key, whole = feed_of(feed).key, feed_of(feed).kind == 'extract' -%}
     {#- The plan of the compiled query, not a new one: what landed since then is for the next run. -#}
@@ -139,7 +139,7 @@ where not exists (
     {{ count_entering(winners, key, contract_names(feed)) }}
     {% call in_transaction() %}
     {{ write_ledger(feed, arriving) }}
-    {{ mark_touched_days() if config.get('day') }}
+    {{ mark_touched_days() if config.meta_get('day') }}
     {{ apply_changes(target, winners, key, columns, ranges) }}
     {{ forget_landings(feed) }}
     {% endcall %}
@@ -232,7 +232,7 @@ create or replace temporary table merge_changes as
 select
     {{ key_list(key, 'existing') }},
     existing.source_file as old_file,
-    {{ is_current(contract_names(config.require('feed')), 'existing') }} as was_current,
+    {{ is_current(contract_names(config.meta_require('loads')), 'existing') }} as was_current,
     {{ day_of_row() }} as old_day,
     winners.source_file as new_file,
     winners.source_file is not null as wins,
@@ -262,7 +262,7 @@ where not exists (
 
 {#- The day by which a model's totals are counted; null for a model without. -#}
 {% macro day_of_row() %}
-    {{ return('cast(' ~ (config.get('day') or 'null') ~ ' as date)') }}
+    {{ return('cast(' ~ (config.meta_get('day') or 'null') ~ ' as date)') }}
 {% endmacro %}
 
 
@@ -423,13 +423,13 @@ where {{ condition }};
 {#- Before a first run or a full refresh. If it is killed before the ledger is counted, the next merge finds no file there
     and counts all of them. -#}
 {% macro forget_ledger() %}
-delete from {{ ref('load_ledger') }} where {{ of_feed(config.require('feed')) }}
+delete from {{ ref('load_ledger') }} where {{ of_feed(config.meta_require('loads')) }}
 {% endmacro %}
 
 
 {#- The whole ledger from what is stored, after a first run or a full refresh. -#}
 {% macro recount_ledger() %}
-    {%- set ledger, verdicts, feed = ref('load_ledger'), ref('file_verdicts'), config.require('feed') %}
+    {%- set ledger, verdicts, feed = ref('load_ledger'), ref('file_verdicts'), config.meta_require('loads') %}
     {% call in_transaction() %}
 insert into {{ ledger }} ({{ ledger_columns() }})
 select
@@ -534,7 +534,7 @@ where landing_id in ({{ older }}) and landing_id not in ({{ landings_in_force(le
 {#- A merge of files whose rows are not all accounted for would lose some, so there is none. The tests of the gate say
     the same; this holds without them too, for `dbt run`. -#}
 {% macro stop_if_rows_are_missing() %}
-    {%- set feed = config.require('feed') -%}
+    {%- set feed = config.meta_require('loads') -%}
     {%- set query -%}
         select source_file, received, valid, rejected
         from ({{ passed_landings(ref('file_verdicts'), feed) }}) as passed

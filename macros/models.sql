@@ -2,7 +2,7 @@
 
 {#- What arrived, as it arrived. The materialization reads the files, no query does. -#}
 {% macro raw_rows(feed) %}
-{{ config(materialized='load_files', feed=feed, full_refresh=false, tags=[feed]) }}
+{{ config(materialized='load_files', meta={'loads': feed}, full_refresh=false, tags=[feed]) }}
 -- depends_on: {{ ref('file_verdicts') }}, {{ source('landing', 'landed_files') }}, {{ source('landing', 'refused_files') }}
 {% endmacro %}
 
@@ -73,8 +73,7 @@ where typed.reject_reasons is not null
 {{ config(
     materialized='incremental',
     incremental_strategy='merge_newest',
-    feed=feed,
-    day=day,
+    meta={'loads': feed, 'day': day},
     tags=[feed],
     transient=false,
     pre_hook=['{{ stop_if_rows_are_missing() if execute }}', '{{ forget_ledger() if execute and not is_incremental() }}'] + (['{{ create_touched_days() }}'] if day else []),

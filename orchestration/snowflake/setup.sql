@@ -2,16 +2,16 @@
 --
 --     snow sql -f orchestration/snowflake/setup.sql \
 --         -D "landing_url=s3://company-data-lake/" \
---         -D "aws_role_arn=arn:aws:iam::123456789012:role/snowflake-landing-zone" \
+--         -D "aws_role_arn=arn:aws:iam::123456789012:role/landing-zone" \
 --         -D "public_key=$(grep -v PUBLIC etl_user.pub | tr -d '\n')"
 --
--- by a person who may use SYSADMIN, SECURITYADMIN and ACCOUNTADMIN. docs/to-production.md has the steps before and after.
+-- by a person who may use SYSADMIN, SECURITYADMIN and ACCOUNTADMIN; docs/to-production.md has the steps around it.
 
 -- ROLES. A role for each kind of work, all of them below SYSADMIN; a person or a program gets one.
 use role securityadmin;
 
 create role if not exists loader comment = 'Reads the files of the landing zone';
-create role if not exists transformer comment = 'dbt: owns the tables and views of staging and prod; the role of etl_user';
+create role if not exists transformer comment = 'dbt: owns the tables and views of staging and prod';
 create role if not exists reader comment = 'Reads prod';
 create role if not exists developer comment = 'Reads prod and staging; builds in schemas of its own';
 
@@ -46,15 +46,17 @@ create warehouse if not exists reading_wh
 grant usage on warehouse compute_wh to role transformer;
 grant usage on warehouse reading_wh to role reader;
 
--- DATABASE AND SCHEMAS. Permanent: raw rows and registers cannot be computed anew once their files are gone. What can is
--- made transient by dbt, table by table.
+-- DATABASE AND SCHEMAS. Permanent: raw rows and registers cannot be computed anew once their files are gone. What can
+-- is made transient by dbt, table by table.
 create database if not exists analytics comment = 'What the landing zone comes to';
 create schema if not exists analytics.staging comment = 'Raw and typed rows, and the registers of files';
 create schema if not exists analytics.prod comment = 'What readers read';
 
+-- A schema of its own: of transformer for an audit, which is dropped after it; of a developer for his work.
+grant create schema on database analytics to role transformer;
+grant create schema on database analytics to role developer;
 grant usage on database analytics to role loader;
 grant usage on database analytics to role reader;
-grant create schema on database analytics to role developer;
 
 grant usage, create table, create view, create sequence on schema analytics.staging to role transformer;
 grant usage, create table, create view on schema analytics.prod to role transformer;
@@ -75,8 +77,8 @@ grant select on future views in schema analytics.prod to role reader;
 grant select on future tables in schema analytics.staging to role developer;
 grant select on future views in schema analytics.staging to role developer;
 
--- THE LANDING ZONE. Snowflake reads the bucket as an AWS role, with no key; `desc integration landing_zone` tells whom that
--- role is to trust.
+-- THE LANDING ZONE. Snowflake reads the bucket as an AWS role, with no key; `desc integration landing_zone` tells whom
+-- that role is to trust.
 use role accountadmin;
 
 create storage integration if not exists landing_zone
@@ -95,8 +97,8 @@ create stage if not exists analytics.staging.landing_zone
     storage_integration = landing_zone
     comment = 'The landing root: raw/<feed>/<date>/...';
 
--- Strict: no escape but the doubled quote, no text that stands for null; an empty field is empty, so that null is a field
--- that is missing.
+-- Strict: no escape but the doubled quote, no text that stands for null; an empty field is empty, so that null is a
+-- field that is missing.
 create file format if not exists analytics.staging.landing_csv
     type = csv
     skip_header = 1

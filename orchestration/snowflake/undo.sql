@@ -1,5 +1,5 @@
--- Takes back all that setup.sql made, in an account that is to be rid of it. The database goes WITH ALL ITS DATA: Snowflake keeps
--- it for the days of its retention (`undrop database analytics`), then for no one.
+-- Takes back all that setup.sql made, in an account that is to be rid of it. The database goes WITH ALL ITS DATA:
+-- Snowflake keeps it for the days of its retention (`undrop database analytics`), then for no one.
 --
 --     snow sql -f orchestration/snowflake/undo.sql
 

@@ -25,7 +25,7 @@ def warehouse(project: Project, tmp_path: Path) -> Warehouse:
 
 def audit(warehouse: Warehouse) -> tuple[int, str]:
     """Exit code and output of the command."""
-    with environment(WAREHOUSE_PATH=str(warehouse.folder / DATABASE), LANDING_ROOT=str(warehouse.root)):
+    with environment(**warehouse.places):
         done = subprocess.run(
             [sys.executable, "-m", "orchestration.audit"], cwd=PROJECT, capture_output=True, text=True, check=False
         )

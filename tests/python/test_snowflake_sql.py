@@ -57,7 +57,7 @@ def compiled(tmp_path_factory) -> dict[str, str]:
         SnowflakeAdapter.list_relations_without_caching,
         lambda *_: [],
     )
-    environment = {"DBT_TARGET": "snowflake", "SNOWFLAKE_ACCOUNT": "none"}
+    environment = {"DBT_TARGET": "snowflake", "SNOWFLAKE_ACCOUNT": "none", "SNOWFLAKE_PRIVATE_KEY_PATH": "none"}
     os.environ.update(environment)
     try:
         options = ["--quiet", "--target-path", str(target), "--no-populate-cache"]
