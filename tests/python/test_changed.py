@@ -1,0 +1,59 @@
+"""`make changed`: what differs from production is built and tested beside it, and production is only read."""
+
+import duckdb
+import pytest
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.cli.main import dbtRunner
+from reference import SALES
+from test_files import FIRST, file
+from warehouse import DATABASE, Project, Warehouse, environment
+
+SELECTED = ("--target", "ci", "--select", "state:modified+", "--defer", "--exclude-resource-type", "unit_test")
+# Changes that say the same in other words.
+CHANGES = {
+    "sales_by_day": ("group by day, store_id, currency", "group by store_id, day, currency"),
+    "daily_sales": ("newest_rows('sales', day='sold_at')", "newest_rows(feed='sales', day='sold_at')"),
+}
+
+
+@pytest.fixture(scope="module")
+def production(project: Project, tmp_path_factory) -> Warehouse:
+    warehouse = Warehouse(project, tmp_path_factory.mktemp("production") / "warehouse", feeds=(SALES,))
+    warehouse.land({f"raw/sales/{FIRST}/sales_export.csv": file(FIRST)})
+    assert not warehouse.build().red
+    return warehouse
+
+
+def models_and_tests(names: set[str], project: Project) -> set[str]:
+    """Some models, and the data tests that read one of them."""
+    nodes = project.manifest.nodes.values()
+    ids = {node.unique_id for node in nodes if node.name in names}
+    tests = {node.name for node in nodes if node.resource_type == "test" and ids & set(node.depends_on.nodes)}
+    return names | tests
+
+
+@pytest.mark.parametrize(
+    ("model", "built"),
+    [("sales_by_day", {"sales_by_day"}), ("daily_sales", {"daily_sales", "sales_by_day"})],
+)
+def test_a_change_is_built_with_what_descends_from_it(model, built, production, tmp_path) -> None:
+    before, state = production.tables(), tmp_path / "state"
+    copy = production.project.copy(tmp_path / "project")
+    with environment(**production.places, CI_WAREHOUSE_PATH=str(tmp_path / "ci.duckdb")):
+        parse = ["parse", *production.project.options(), "--target-path", str(state), "--write-json"]
+        assert dbtRunner().invoke(parse).success
+        copy.patch(f"models/marts/sales/{model}.sql", dict([CHANGES[model]]))
+        result = dbtRunner().invoke(["build", *SELECTED, "--state", str(state), *copy.options()])
+    DuckDBConnectionManager.close_all_connections()
+    assert result.success, result.exception or [one.message for one in result.result]
+    ran = {one.node.name for one in result.result.results if one.node.resource_type != "operation"}
+    assert ran == models_and_tests(built, production.project)
+    assert production.tables() == before
+    with duckdb.connect(tmp_path / "ci.duckdb", read_only=True) as connection:
+        connection.execute(f"attach '{production.folder / DATABASE}' as production (read_only)")
+        for name in built:
+            ours, theirs = (
+                connection.execute(f"select * from {schema}.{name} order by all").fetchall()
+                for schema in ("ci_prod", "production.prod")
+            )
+            assert ours == theirs
