@@ -76,11 +76,13 @@ new-table: export TABLE_SAMPLE := $(value SAMPLE)
 new-table: setup ## Write the models of a new table from a sample: NAME=support_tickets SAMPLE=file.csv (docs/add-a-table.md)
 	@$(BIN)/python -m orchestration.new_table --name="$$TABLE_NAME" --sample="$$TABLE_SAMPLE"
 
+CI_TARGET := $(if $(filter snowflake,$(DBT_TARGET)),snowflake_ci,ci)
 .PHONY: changed
 changed: setup ## Build and test what differs from production, beside it: STATE=folder with production's manifest.json
 	@test -f "$(STATE)/manifest.json" || { echo "STATE must be the folder of production's manifest.json (docs/to-production.md)."; exit 1; }
 	@mkdir -p .local
-	$(BIN)/dbt build --target $(if $(filter snowflake,$(DBT_TARGET)),snowflake_ci,ci) --select state:modified+ --defer --state $(STATE)
+	$(BIN)/dbt --quiet run-operation borrow_registers --target $(CI_TARGET)
+	$(BIN)/dbt build --target $(CI_TARGET) --select state:modified+ --defer --state $(STATE)
 
 .PHONY: docs
 docs: setup ## The dbt docs site, as one page: target/static_index.html

@@ -1,21 +1,21 @@
-{#- At the start of a run beside production: the registers and the ledger as they are there. Those are written by a load, and
-    `--defer` would hand out production's own. -#}
+{#- Before a build beside production (`make changed`): the registers and the ledger as they are there. Those are written by a load,
+    and `--defer` would hand out production's own. -#}
 {% macro borrow_registers() %}
-    {%- if execute and schema_prefix() and not is_audit() and flags.WHICH in ('build', 'run') -%}
-        {%- set borrowed = [relation_of('load_ledger')] -%}
-        {%- for name in ['landed_files', 'refused_files', 'released_files', 'touched_days'] -%}
-            {%- do borrowed.append(source('landing', name)) -%}
-        {%- endfor -%}
-        {%- for table in borrowed -%}
-            {%- set there = adapter.get_relation(production_database(), table.schema | replace(schema_prefix(), '', 1), table.identifier) -%}
-            {%- if there and not load_relation(table) -%}
-                {%- do adapter.create_schema(table.without_identifier()) -%}
-                {%- do run_query('create table ' ~ table ~ ' as select * from ' ~ there) -%}
-                {%- do adapter.cache_added(table.incorporate(type='table')) -%}
-            {%- endif -%}
-        {%- endfor -%}
-        {%- do adapter.commit() -%}
-    {%- endif -%}
+    {%- set borrowed = [relation_of('load_ledger')] -%}
+    {%- for name in ['landed_files', 'refused_files', 'released_files', 'touched_days'] -%}
+        {%- do borrowed.append(source('landing', name)) -%}
+    {%- endfor -%}
+    {%- for table in borrowed -%}
+        {%- set there = adapter.get_relation(production_database(), table.schema | replace(schema_prefix(), '', 1), table.identifier) -%}
+        {%- if not schema_prefix() or not there -%}
+            {{ exceptions.raise_compiler_error(
+                'There is nothing to borrow: the target ' ~ target.name ~ (' is production.' if not schema_prefix() else ' finds no ' ~ table.identifier ~ ' in production.')
+            ) }}
+        {%- endif -%}
+        {%- do adapter.create_schema(table.without_identifier()) -%}
+        {%- do run_query('create or replace table ' ~ table ~ ' as select * from ' ~ there) -%}
+    {%- endfor -%}
+    {%- do adapter.commit() -%}
 {% endmacro %}
 
 
