@@ -103,7 +103,7 @@ lint: setup ## ruff, the contracts and sqlfluff
 
 .PHONY: test
 test: setup lint ## Everything that CI runs
-	$(BIN)/pytest -m 'not long' --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest -m 'not long and not smoke' --numprocesses 2 --dist loadgroup
 
 .PHONY: test-fast
 test-fast: setup ## What needs neither dbt nor a server
@@ -112,6 +112,14 @@ test-fast: setup ## What needs neither dbt nor a server
 .PHONY: test-long
 test-long: setup ## A thousand histories, all real days, kills at every statement, three runs in every order
 	$(BIN)/pytest -m long --numprocesses 2 --dist loadgroup
+
+.PHONY: statements
+statements: setup ## Record anew what a daily run sends to Snowflake: docs/daily-run.snowflake.sql
+	RECORD=yes $(BIN)/pytest --quiet tests/python/test_snowflake_statements.py
+
+.PHONY: smoke
+smoke: setup ## Twenty histories of sales on a Snowflake account of yours, in a database of its own (tests/python/test_smoke.py)
+	$(BIN)/pytest -m smoke
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml
 .PHONY: bench

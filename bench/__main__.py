@@ -18,7 +18,7 @@ import duckdb
 from rich.console import Console
 from rich.progress import Progress
 
-from bench import airflow, document
+from bench import airflow, document, statements
 from bench import tables as bench_tables
 from bench.data import write_file
 from bench.measure import Cost, run
@@ -241,7 +241,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.split("\n")[0])
     parser.add_argument("--folder", type=Path, default=PROJECT / ".local" / "bench", help="kept between benches")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each measurement, of which the best counts")
-    names = ["goals", "flatness", "storage", "airflow", "tables", "sizes"]
+    names = ["goals", "flatness", "storage", "airflow", "tables", "statements", "sizes"]
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="what to measure anew")
     options = parser.parse_args()
     console = Console()
@@ -254,6 +254,7 @@ def main() -> int:
             "storage": storage,
             "airflow": airflow.overhead,
             "tables": bench_tables.tables,
+            "statements": statements.statements,
             "sizes": sizes,
         }
         for name, measure in measures.items():

@@ -118,6 +118,7 @@ create table if not exists {{ table }} (
     transaction. -#}
 {% macro snowflake__load_new_files(relation, landed, refused, feed, contract, day) %}
     {%- set prefix = 'raw/' ~ feed.name ~ '/' ~ (day ~ '/' if day else '') -%}
+    {%- do snowflake__set_query_tag() -%}
     {%- do run_query('list @' ~ var('landing_stage') ~ '/' ~ prefix) -%}
     {%- set changes = run_query(snowflake_changes(landed, refused, feed, prefix)).rows -%}
     {%- for other in changes | selectattr('change', 'equalto', 'other') -%}
@@ -383,7 +384,7 @@ select
     source_file,
     max(content_hash) as content_hash,
     min(case
-        when contains({% for column in columns %}coalesce({{ column }}, ''){{ ' || ' if not loop.last }}{% endfor %}, char(0))
+        when {% for column in columns %}contains({{ column }}, char(0)){{ ' or ' if not loop.last }}{% endfor %}
             then source_record
     end) as record_with_nul
 from {{ relation }}

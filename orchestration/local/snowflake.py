@@ -115,15 +115,19 @@ class Snowflake:
         )
 
     def run_script(self, account: str, script: Path, **values: str) -> None:
-        """Run a script as `snow sql -f` does, by the account's administrator; `values` stand between <% and %>."""
-        from snowflake.connector.util_text import split_statements
-
-        text = Environment(variable_start_string="<%", variable_end_string="%>").from_string(script.read_text())
-        statements = split_statements(StringIO(text.render(values)), remove_comments=True)
+        """Run a script as `snow sql -f` does, by the account's administrator."""
         with self.connect(account, user=ADMINISTRATOR, role="ACCOUNTADMIN", warehouse="") as connection:
-            for statement, _ in statements:
-                if statement.strip():
-                    connection.cursor().execute(statement)
+            for statement in statements_of(script, **values):
+                connection.cursor().execute(statement)
+
+
+def statements_of(script: Path, **values: str) -> list[str]:
+    """The statements of a script, as `snow sql -f` reads it; `values` stand between <% and %>."""
+    from snowflake.connector.util_text import split_statements
+
+    text = Environment(variable_start_string="<%", variable_end_string="%>").from_string(script.read_text())
+    found = split_statements(StringIO(text.render(values)), remove_comments=True)
+    return [statement.strip().rstrip(";") for statement, _ in found if statement.strip()]
 
 
 def _certificate(folder: Path) -> tuple[Path, Path, Path]:

@@ -223,6 +223,7 @@ class Statements:
         r"(if\s+(?:not\s+)?exists\s+)?(\w+)(.*)",
         re.IGNORECASE | re.DOTALL,
     )
+    DROP_DATABASE = re.compile(r"\s*drop\s+database\s+(?:if\s+exists\s+)?(\w+)\s*;?\s*", re.IGNORECASE)
     USE_WAREHOUSE = re.compile(r"\s*use\s+warehouse\s+(\w+)\s*;?\s*", re.IGNORECASE)
     DONE = "select 'Statement executed successfully.' as \"status\""
 
@@ -245,6 +246,9 @@ class Statements:
         if found := self.OBJECT.fullmatch(bare):
             self._object(_session(connection).account, *found.groups())
             return self.DONE
+        if found := self.DROP_DATABASE.fullmatch(bare):
+            self._drop_database(found.group(1).upper(), connection)
+            return self.DONE
         if found := self.USE_WAREHOUSE.fullmatch(bare):
             state, warehouse = _session(connection), found.group(1).upper()
             if ("WAREHOUSE", warehouse) not in state.account.objects:
@@ -254,6 +258,13 @@ class Statements:
         if re.fullmatch(r"\s*show\s+parameters\s+like\s+'query_tag'\s+in\s+session\s*;?\s*", bare, re.IGNORECASE):
             return "select 'QUERY_TAG' as \"key\", '' as \"value\""
         return sql
+
+    @staticmethod
+    def _drop_database(name: str, connection: Any) -> None:
+        """DROP DATABASE (sql-reference/sql/drop-database). fakesnow hands it on to DuckDB, which detaches instead."""
+        if connection.database == name:
+            connection._duck_conn.execute("use memory")
+        connection._duck_conn.execute(f'detach database if exists "{name}"')
 
     @staticmethod
     def _object(account: Account, what: str, kind: str, condition: str | None, name: str, rest: str) -> None:

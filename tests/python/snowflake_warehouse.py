@@ -1,11 +1,14 @@
-"""A warehouse that is an account of the local Snowflake, with a stage over a part of the local S3."""
+"""Warehouses on Snowflake: an account of the local one, or a database of a real one; their stage lies over an S3."""
 
 import hashlib
+import os
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from reference import PROJECT, Tables
 from warehouse import Project, Warehouse
@@ -23,40 +26,39 @@ def server(folder: Path) -> Iterator[Snowflake]:
         yield running
 
 
-def snowflake_project(folder: Path, running: Snowflake, root: Path = PROJECT) -> Project:
+def snowflake_project(folder: Path, environment: Mapping[str, str], root: Path = PROJECT) -> Project:
     """The dbt project, parsed for Snowflake."""
-    return Project(root, folder / "target", running.environment())
+    return Project(root, folder / "target", environment)
 
 
 @dataclass
-class Account(Warehouse):
-    """An account of its own."""
+class OnSnowflake(Warehouse):
+    """What the warehouses on Snowflake have in common."""
 
-    running: Snowflake | None = None
     # SHA-256 of what has landed, by the hash that a listing of a stage tells.
     hashes: dict[str, str] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.name = "a" + hashlib.md5(str(self.folder).encode()).hexdigest()[:16]
-        self.running.prepare(self.name, f"{self.name}/")
+    @abstractmethod
+    def connect(self) -> Any:
+        """A connection of Snowflake's client."""
 
     @property
-    def places(self) -> dict[str, str]:
-        return self.running.environment(self.name)
+    @abstractmethod
+    def zone(self) -> tuple[Any, str, str]:
+        """The landing zone: boto3's client, a bucket, and a prefix that ends in a slash."""
 
     def land(self, files: Mapping[str, bytes], anew: bool = False) -> None:
-        client = self.running.storage.client
+        client, bucket, prefix = self.zone
         for path in self.landed.keys() - files.keys():
-            client.delete_object(Bucket=BUCKET, Key=f"{self.name}/{path}")
+            client.delete_object(Bucket=bucket, Key=prefix + path)
         for path, data in files.items():
             if anew or self.landed.get(path) != data:
-                client.put_object(Bucket=BUCKET, Key=f"{self.name}/{path}", Body=data)
+                client.put_object(Bucket=bucket, Key=prefix + path, Body=data)
                 self.hashes[hashlib.md5(data).hexdigest()] = hashlib.sha256(data).hexdigest()
         self.landed = dict(files)
 
     def query(self, sql: str) -> list[tuple]:
-        with self.running.connect(self.name) as connection:
+        with self.connect() as connection:
             return [tuple(row) for row in connection.cursor().execute(sql).fetchall()]
 
     def tables(self) -> Tables:
@@ -77,3 +79,73 @@ class Account(Warehouse):
             place = columns.index("content_hash")
             rows = [(*row[:place], self.hashes[row[place]], *row[place + 1 :]) for row in rows]
         return Counter(rows)
+
+
+@dataclass
+class Account(OnSnowflake):
+    """An account of its own on the local Snowflake."""
+
+    running: Snowflake | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.name = "a" + hashlib.md5(str(self.folder).encode()).hexdigest()[:16]
+        self.running.prepare(self.name, f"{self.name}/")
+
+    @property
+    def places(self) -> dict[str, str]:
+        return self.running.environment(self.name)
+
+    @property
+    def zone(self) -> tuple[Any, str, str]:
+        return self.running.storage.client, BUCKET, f"{self.name}/"
+
+    def connect(self) -> Any:
+        return self.running.connect(self.name)
+
+
+@dataclass
+class Database(OnSnowflake):
+    """A database in the account that the environment names; `landing` is the URL of a part of S3."""
+
+    database: str = ""
+    landing: str = ""
+
+    @property
+    def places(self) -> dict[str, str]:
+        return {"DBT_TARGET": "snowflake", "SNOWFLAKE_DATABASE": self.database}
+
+    @property
+    def zone(self) -> tuple[Any, str, str]:
+        import boto3
+
+        bucket, _, prefix = self.landing.removeprefix("s3://").partition("/")
+        return boto3.client("s3"), bucket, f"{prefix.rstrip('/')}/".lstrip("/")
+
+    def connect(self) -> Any:
+        """By dbt's own profile, so that there is one way to say whom and where."""
+        import snowflake.connector
+        from dbt.adapters.snowflake.auth import private_key_from_file, private_key_from_string
+        from dbt.adapters.snowflake.connections import snowflake_private_key
+
+        passphrase = os.environ.get("DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY_PASSPHRASE")
+        path = os.environ.get("SNOWFLAKE_PRIVATE_KEY_PATH")
+        if path:
+            key = private_key_from_file(path, passphrase)
+        else:
+            key = private_key_from_string(os.environ["DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY"], passphrase)
+        where = {name: os.environ[f"SNOWFLAKE_{name.upper()}"] for name in ("host", "port") if self._set(name)}
+        return snowflake.connector.connect(
+            account=os.environ["SNOWFLAKE_ACCOUNT"],
+            user=os.environ.get("SNOWFLAKE_USER") or "etl_user",
+            private_key=snowflake_private_key(key),
+            role=os.environ.get("SNOWFLAKE_ROLE") or "transformer",
+            warehouse=os.environ.get("SNOWFLAKE_WAREHOUSE") or "COMPUTE_WH",
+            database=self.database,
+            schema="staging",
+            **where,
+        )
+
+    @staticmethod
+    def _set(name: str) -> bool:
+        return bool(os.environ.get(f"SNOWFLAKE_{name.upper()}"))

@@ -4,10 +4,7 @@ import sys
 
 import duckdb
 import pytest
-from reference import PROJECT
 from warehouse import DATABASE, Project, Warehouse
-
-sys.path.insert(0, str(PROJECT))
 
 from bench import baseline
 from bench.__main__ import compare

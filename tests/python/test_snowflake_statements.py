@@ -1,0 +1,90 @@
+"""What a second daily run sends to Snowflake is in docs/daily-run.snowflake.sql; a change of it is to be seen there.
+
+`make statements` writes the file anew.
+"""
+
+import difflib
+import os
+import re
+from itertools import groupby
+
+import pytest
+from reference import SALES
+from snowflake_warehouse import Account, server, snowflake_project
+from test_files import FIRST, file
+from warehouse import PROJECT
+
+from bench.statements import Statement, recorded
+
+# What the tests of this file share is made once.
+pytestmark = pytest.mark.xdist_group("snowflake_statements")
+
+RECORD = PROJECT / "docs" / "daily-run.snowflake.sql"
+HEAD = """-- What a daily run of sales sends to Snowflake, the second day: {number} statements, by node.
+-- Written by `make statements`; a test fails while it differs from what is sent.
+"""
+# What is another in each run.
+CHANGING = {
+    re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"): "<invocation>",
+    re.compile(r"\b[0-9a-f]{32}\b"): "<checksum>",
+    re.compile(r"\(%s\)(,\s*\(%s\))*"): "(%s), ...",
+}
+# Changes to what is there to stay, by a run that is not the first.
+DDL_OF_PRODUCTION = re.compile(r"\s*(create|alter|drop)\s+(or replace\s+)?(transient\s+)?table\s+(?!.*__dbt_tmp)", re.I)
+
+
+@pytest.fixture(scope="module")
+def second_day(tmp_path_factory) -> list[Statement]:
+    folder = tmp_path_factory.mktemp("snowflake")
+    with server(folder) as running:
+        account = Account(
+            snowflake_project(folder / "project", running.environment()), folder / "a", feeds=(SALES,), running=running
+        )
+        first, second = (f"raw/sales/{day}/sales_export.csv" for day in (FIRST, FIRST.replace(day=2)))
+        account.land({first: file(FIRST)})
+        assert not account.build(run_date=FIRST).red
+        account.land({first: file(FIRST), second: file(FIRST.replace(day=2))})
+        with recorded() as statements:
+            assert not account.build(run_date=FIRST.replace(day=2)).red
+    return statements
+
+
+def written(statements: list[Statement]) -> str:
+    """The record: of each node its statements in their order."""
+    text = HEAD.format(number=len(statements))
+    for node, sent in groupby(sorted(statements, key=lambda one: one.node), key=lambda one: one.node):
+        text += f"\n\n-- {node or 'dbt itself'}\n"
+        for statement in sent:
+            sql = statement.text
+            for pattern, name in CHANGING.items():
+                sql = pattern.sub(name, sql)
+            lines = [line.rstrip() for line in sql.rstrip(";").splitlines() if line.strip()]
+            text += "\n" + "\n".join(lines) + ";\n"
+    return text
+
+
+def test_what_is_sent_is_what_the_record_says(second_day) -> None:
+    sent = written(second_day)
+    if os.environ.get("RECORD"):
+        RECORD.write_text(sent)
+    known = RECORD.read_text() if RECORD.exists() else ""
+    changed = "\n".join(difflib.unified_diff(known.splitlines(), sent.splitlines(), "recorded", "sent", lineterm=""))
+    assert not changed, f"what is sent has changed; if it is meant to, `make statements`:\n{changed}"
+
+
+def test_a_run_that_is_not_the_first_changes_no_table_of_production(second_day) -> None:
+    ddl = [one.text for one in second_day if DDL_OF_PRODUCTION.match(one.text) and "prod." in one.text.lower()]
+    assert ddl == []
+
+
+def test_each_statement_bears_its_node(second_day) -> None:
+    tags = [one for one in second_day if one.kind == "alter session"]
+    nodes = {one.node for one in second_day if one.node}
+    assert {one.node for one in tags} == nodes
+    assert all(f'"node": "{one.node}"' in one.text for one in tags)
+
+
+def test_a_seed_is_replaced_at_once(second_day) -> None:
+    """A load beside it never finds it empty."""
+    sent = [one.text.split()[0].lower() for one in second_day if one.node.startswith("seed.")]
+    assert sent == ["alter", "begin", "delete", "begin", "insert", "commit"]
