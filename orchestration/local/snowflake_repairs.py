@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from string import Template
 from typing import Any
 
 import boto3
@@ -51,6 +52,7 @@ def repair(public_key: str, storage: Json) -> None:
     null_timestamps()
     large_results()
     comments()
+    listed_views()
     in_place()
 
 
@@ -174,7 +176,8 @@ class Session:
     owns_lock: bool = False
     in_transaction: bool = False
     last_query: str | None = None
-    temporary: list[str] = field(default_factory=list)
+    # Of a temporary table or view, by schema and name: its kind, and what it is called here.
+    temporary: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
 
 SESSIONS: dict[int, Session] = {}
@@ -198,8 +201,8 @@ def sessions_of_their_own() -> None:
             state = SESSIONS.pop(id(connection), Session())
             if state.in_transaction:
                 connection._duck_conn.execute("rollback")
-            for table in state.temporary:
-                connection._duck_conn.execute(f"drop table if exists {table}")
+            for (schema, _), (kind, name) in state.temporary.items():
+                connection._duck_conn.execute(f'drop {kind} if exists "{schema}"."{name.upper()}"')
             if state.owns_lock:
                 LOCK.release()
             connection._duck_conn.close()
@@ -409,19 +412,31 @@ def result_scan(expression: Expr, connection: Any) -> Expr:
 
 
 def temporary_tables(expression: Expr, connection: Any) -> Expr:
-    """Temporary tables live in a schema (user-guide/tables-temp-transient). DuckDB's live in a catalog of their own,
-    and fakesnow fails for a qualified name. Here it is a table that goes with its session; others do see it.
+    """A temporary table or view lives in a schema, for its session alone (user-guide/tables-temp-transient,
+    sql-reference/sql/create-view). DuckDB's live in a catalog of their own, and fakesnow fails for a qualified name.
+    Here it has a name that no other session knows.
     """
+    state = _session(connection)
     if isinstance(expression, exp.Create) and expression.kind in ("TABLE", "VIEW"):
-        target = expression.find(exp.Table)
-        properties = expression.args.get("properties")
+        target, properties = expression.find(exp.Table), expression.args.get("properties")
         if target and target.db and properties:
             kept = [one for one in properties.expressions if not isinstance(one, exp.TemporaryProperty)]
             if len(kept) < len(properties.expressions):
                 properties.set("expressions", kept)
-                if expression.kind == "TABLE":
-                    _session(connection).temporary.append(target.sql(dialect="duckdb"))
+                state.temporary.setdefault(_key(target), (expression.kind, f"{target.name}_{next(STATEMENTS.numbers)}"))
+    for table in list(expression.find_all(exp.Table)):
+        if _key(table) in state.temporary:
+            if isinstance(table.parent, (exp.From, exp.Join)) and not table.alias:
+                table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name)))
+            key = _key(table)
+            table.set("this", exp.to_identifier(state.temporary[key][1].upper(), quoted=True))
+            if isinstance(expression, exp.Drop):
+                state.temporary.pop(key)
     return expression
+
+
+def _key(table: exp.Table) -> tuple[str, str]:
+    return table.db.upper(), table.name.upper()
 
 
 def sequences(expression: Expr, _: Any) -> Expr:
@@ -701,6 +716,21 @@ def comments() -> None:
     info_schema.insert_table_comment_sql = lambda catalog, schema, table, comment: insert(
         catalog, schema, table, (comment or "").replace("'", "''")
     )
+
+
+def listed_views() -> None:
+    """INFORMATION_SCHEMA.TABLES has a row for each table and view (sql-reference/info-schema/tables). fakesnow's has
+    none for a view.
+    """
+    tables = info_schema.SQL_CREATE_INFORMATION_SCHEMA_TABLES_VIEW
+    views = tables.template.partition(" AS\n")[2]
+    for old, new in {
+        "duckdb_tables tables": "(select *, view_name as table_name, 0 as estimated_size from duckdb_views) tables",
+        "'BASE TABLE' AS": "'VIEW' AS",
+    }.items():
+        assert old in views, "fakesnow has changed this view"
+        views = views.replace(old, new)
+    info_schema.SQL_CREATE_INFORMATION_SCHEMA_TABLES_VIEW = Template(f"{tables.template} union all {views}")
 
 
 def in_place() -> None:

@@ -17,7 +17,7 @@ class AirflowSession:
     """What a test needs of a running Airflow."""
 
     services: Services
-    warehouse: Path
+    warehouse: Path | None
     dag_id: str = DAG_ID
 
     def land(self, day: str, content: bytes, name: str = "sales_export.csv") -> None:
@@ -55,12 +55,13 @@ def airflow_in(
     folder: Path,
     *,
     dag_id: str = DAG_ID,
+    on_snowflake: bool = False,
     dags_folder: Path = DAGS,
     schedules: bool = False,
     settings: dict[str, str] | None = None,
 ) -> Iterator[AirflowSession]:
     """Run an Airflow with all of its state in `folder`; with `schedules`, the latest past day starts when unpaused."""
-    warehouse = folder / "warehouse.duckdb"
+    warehouse = None if on_snowflake else folder / "warehouse.duckdb"
     with local_services(
         folder / "local", warehouse=warehouse, dags_folder=dags_folder, schedules=schedules, settings=settings
     ) as services:

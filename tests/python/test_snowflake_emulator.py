@@ -64,6 +64,11 @@ REPAIRS = {
     "a temporary table in a schema": Repair(
         "select a from s.u", [(1,)], ("create or replace temporary table s.u as select 1 as a",)
     ),
+    "a view among the tables": Repair(
+        "select table_type from information_schema.tables where table_name = 'V'",
+        [("VIEW",)],
+        ("create view v as select 1 as a",),
+    ),
     "a sequence in order": Repair(
         "select s.n.nextval as n", [(1,)], ("create sequence s.n start 1 increment 1 order",)
     ),
@@ -158,6 +163,17 @@ def test_writers_wait_for_each_other(running: Snowflake) -> None:
         one.cursor().execute("commit")
         waiting.join(10)
         assert one.cursor().execute("select a from t").fetchall() == [(12,)]
+
+
+def test_a_temporary_view_is_its_sessions_alone(running: Snowflake) -> None:
+    with account(running, "temporary") as one, account(running, "temporary") as other:
+        for session, value in ((one, 1), (other, 2)):
+            session.cursor().execute(f"create or replace temporary view prod.v as select {value} as a")
+        assert one.cursor().execute("select v.a from prod.v").fetchall() == [(1,)]
+        other.cursor().execute("drop view prod.v")
+        assert one.cursor().execute("select a from analytics.prod.v").fetchall() == [(1,)]
+        with pytest.raises(ProgrammingError):
+            other.cursor().execute("select a from prod.v")
 
 
 def test_writers_of_fakesnow_do_not_wait() -> None:

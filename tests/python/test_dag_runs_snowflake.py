@@ -1,0 +1,47 @@
+"""The DAGs by a real Airflow on the local Snowflake, reached by the connection `snowflake_prod` alone."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from airflow_fixtures import AirflowSession, airflow_in
+from test_files import CASES, file
+
+# What the tests of this file share is made once.
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("dag_runs_snowflake")]
+
+DAY, BAD_DAY = date(2024, 1, 5), date(2024, 1, 6)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("airflow_on_snowflake")
+
+
+@pytest.fixture(scope="module")
+def airflow(folder: Path) -> Iterator[AirflowSession]:
+    with airflow_in(folder, on_snowflake=True) as session:
+        yield session
+
+
+def test_a_day_is_loaded_and_a_bad_one_is_not(airflow: AirflowSession) -> None:
+    airflow.land(str(DAY), file(DAY))
+    assert airflow.run(str(DAY), seconds=400).state == "success"
+    ledger = "select source_file, current_rows from prod.load_ledger"
+    assert airflow.query(ledger) == [(f"raw/sales/{DAY}/sales_export.csv", 19)]
+    airflow.land(str(BAD_DAY), CASES["not UTF-8"].content(BAD_DAY))
+    assert airflow.run(str(BAD_DAY), seconds=400).state == "failed"
+    assert len(airflow.query(ledger)) == 1
+    told = [message["text"] for message in airflow.chat.messages if str(BAD_DAY) in message["text"]]
+    assert any("File refused: raw/sales/2024-01-06/sales_export.csv" in text for text in told)
+
+
+def test_the_key_is_in_no_file(airflow: AirflowSession, folder: Path) -> None:
+    """Neither in a log nor in what Airflow keeps of rendered templates."""
+    account = airflow.services.warehouse.account
+    pem = account.connection()["extra"]["private_key_content"].splitlines()
+    secrets = [pem[5].encode(), account.environment()["DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY"][200:260].encode()]
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".log" and b"daily_sales" in path.read_bytes() for path in files)
+    assert [path for path in files if any(secret in path.read_bytes() for secret in secrets)] == []
