@@ -120,11 +120,13 @@ def accounts(public_key: str) -> None:
             )
         account.databases = account.databases or FakeSnow()
         server.shared_fs = account.databases
-        response = await login(request)
-        connection = server.sessions[json.loads(response.body)["data"]["token"]]
+        answer = json.loads((await login(request)).body)
+        # The client ends a session only if it has this token, which could renew it.
+        answer["data"]["masterToken"] = answer["data"]["token"]
+        connection = server.sessions[answer["data"]["token"]]
         _session(connection).account = account
         _session(connection).warehouse = warehouse if ("WAREHOUSE", warehouse) in account.objects else None
-        return response
+        return JSONResponse(answer)
 
     _route("/session/v1/login-request", login_request)
 

@@ -86,6 +86,8 @@ class Account(OnSnowflake):
     """An account of its own on the local Snowflake."""
 
     running: Snowflake | None = None
+    # What somebody has set otherwise.
+    wrong: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -94,7 +96,7 @@ class Account(OnSnowflake):
 
     @property
     def places(self) -> dict[str, str]:
-        return self.running.environment(self.name)
+        return self.running.environment(self.name) | self.wrong
 
     @property
     def zone(self) -> tuple[Any, str, str]:

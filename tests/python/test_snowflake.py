@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from reference import FEEDS, SALES, Feed, Reference
 from snowflake_warehouse import Account, server, snowflake_project
 from tables import KINDS, with_prices
 from test_audit import audit
-from test_files import CASES, DATES
+from test_files import CASES, DATES, file
 from test_histories import ANYTHING_SLOW, Laboratory, open_laboratory, run
 from test_tables import FIRST, HISTORIES, LATE, SECOND, path_of, table, tell
 from warehouse import PROJECT, Project, Warehouse, compare, compare_tables
@@ -139,6 +139,45 @@ PLAIN_TABLES = [feed for feed in FEEDS if feed is not SALES]
 @pytest.mark.parametrize("name", [name for name, (feed, _) in HISTORIES.items() if feed in FEEDS])
 def test_stories_of_tables(name: str, on_snowflake, running, tmp_path) -> None:
     tell(on_snowflake, tmp_path / "account", name, partial(Account, running=running))
+
+
+WRONG = {
+    "user": ({"SNOWFLAKE_USER": "nobody"}, "JWT token is invalid"),
+    "account": ({"SNOWFLAKE_ACCOUNT": "elsewhere"}, "JWT token is invalid"),
+    "role": ({"SNOWFLAKE_ROLE": "nobody"}, "Role 'NOBODY' specified in the connect string does not exist"),
+    "warehouse": ({"SNOWFLAKE_WAREHOUSE": "nowhere"}, "No active warehouse selected in the current session"),
+    "stage": ({}, "Stage 'ANALYTICS.STAGING.NOWHERE' does not exist or not authorized"),
+}
+
+
+@pytest.fixture(scope="module")
+def loaded(on_snowflake, running, tmp_path_factory) -> Account:
+    """An account with a day in production, and another that waits in the landing zone."""
+    account = Account(on_snowflake, tmp_path_factory.mktemp("loaded") / "account", feeds=(SALES,), running=running)
+    account.land({f"raw/sales/{DAY}/sales_export.csv": file(DAY)})
+    assert not account.build().red
+    account.land(
+        account.landed | {f"raw/sales/{DAY + timedelta(days=1)}/sales_export.csv": file(DAY + timedelta(days=1))}
+    )
+    return account
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_named_and_production_is_as_it_was(name: str, loaded: Account) -> None:
+    before = loaded.tables()
+    loaded.wrong, says = WRONG[name]
+    options = ["--vars", "{landing_stage: staging.nowhere}"] if name == "stage" else []
+    try:
+        built = loaded.build(*options)
+    finally:
+        loaded.wrong = {}
+    assert any(says in str(broken) for broken in built.broken.values()), built.broken
+    assert loaded.tables() == before
+
+
+def test_what_was_wrong_is_mended_by_the_next_run(loaded: Account) -> None:
+    assert not loaded.build().red
+    assert loaded.query("select count(*) from prod.daily_sales") == [(38,)]
 
 
 def has_files(batch: Batch) -> bool:

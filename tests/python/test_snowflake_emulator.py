@@ -165,6 +165,18 @@ def test_writers_wait_for_each_other(running: Snowflake) -> None:
         assert one.cursor().execute("select a from t").fetchall() == [(12,)]
 
 
+def test_a_transaction_ends_with_its_session(running: Snowflake) -> None:
+    with account(running, "ends") as one:
+        temporary = "create or replace temporary table prod.u (a number)"
+        for statement in (T, "insert into t values ('x', 1)", temporary, "begin", "delete from t"):
+            one.cursor().execute(statement)
+    with account(running, "ends") as other:
+        other.cursor().execute("insert into t values ('y', 2)")
+        assert other.cursor().execute("select a from t order by a").fetchall() == [("x",), ("y",)]
+        with pytest.raises(ProgrammingError):
+            other.cursor().execute("select a from prod.u")
+
+
 def test_a_temporary_view_is_its_sessions_alone(running: Snowflake) -> None:
     with account(running, "temporary") as one, account(running, "temporary") as other:
         for session, value in ((one, 1), (other, 2)):
