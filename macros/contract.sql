@@ -59,7 +59,7 @@ typed as (
         {%- set default = column.config.meta.default -%}
         {%- set value = typed(text, column.data_type) -%}
         {%- if default is defined -%}
-        {%- set value = 'case when ' ~ text ~ ' is null then cast(' ~ default ~ ' as ' ~ column.data_type ~ ') else '
+        {%- set value = 'case when ' ~ text ~ ' is null then cast(' ~ (default | lower if default is boolean else default) ~ ' as ' ~ column.data_type ~ ') else '
             ~ value ~ ' end' -%}
         {%- endif -%}
         {{ value }} as {{ column.name }}{{ ',' if not loop.last }}

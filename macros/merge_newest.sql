@@ -323,7 +323,7 @@ numbered as (
     select low, high, sum(case when is_cut then 1 else 0 end) over (order by low rows unbounded preceding) as part
     from ranked
 )
-select min(low), max(high) from numbered group by part order by 1
+select min(low), max(high) from numbered group by part order by min(low)
 {% endmacro %}
 
 

@@ -57,7 +57,7 @@
     {%- set zoned = "replace(case when regexp_like(" ~ value ~ ", '.*[+-][0-9]{2}:[0-9]{2}') then " ~ value
         ~ " else replace(" ~ value ~ ", 'Z', '') || '+00:00' end, ' ', 'T')" -%}
     {{ return(
-        "convert_timezone('UTC', coalesce(try_to_timestamp_tz(" ~ zoned ~ ", 'YYYY-MM-DDTHH24:MI:SSTZH:TZM'), "
-        ~ "try_to_timestamp_tz(" ~ zoned ~ ", 'YYYY-MM-DDTHH24:MI:SS.FFTZH:TZM')))::timestamp_ntz"
+        "cast(convert_timezone('UTC', coalesce(try_to_timestamp_tz(" ~ zoned ~ ", 'YYYY-MM-DDTHH24:MI:SSTZH:TZM'), "
+        ~ "try_to_timestamp_tz(" ~ zoned ~ ", 'YYYY-MM-DDTHH24:MI:SS.FFTZH:TZM'))) as timestamp_ntz)"
     ) }}
 {% endmacro %}
