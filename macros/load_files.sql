@@ -209,13 +209,13 @@ changes as (
 )
 
 select
-    change as "change",
-    source_file as "source_file",
-    fingerprint as "fingerprint",
-    file_date as "file_date",
+    changes.change as "change",
+    changes.source_file as "source_file",
+    changes.fingerprint as "fingerprint",
+    changes.file_date as "file_date",
     {{ landed.include(identifier=false) }}.landing_ids.nextval as "landing_id"
 from changes
-order by source_file
+order by changes.source_file
 {% endmacro %}
 
 

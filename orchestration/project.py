@@ -99,6 +99,9 @@ def _snowflake_prod() -> dict[str, str | None]:
         "DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY": b64encode(
             key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         ).decode(),
+        # Not those of another key.
+        "SNOWFLAKE_PRIVATE_KEY_PATH": "",
+        "DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY_PASSPHRASE": "",
         "SNOWFLAKE_ROLE": extra.get("role"),
         "SNOWFLAKE_WAREHOUSE": extra.get("warehouse"),
         "SNOWFLAKE_DATABASE": extra.get("database"),

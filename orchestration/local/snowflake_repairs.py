@@ -220,7 +220,7 @@ class Statements:
     # They say nothing of the data.
     ACCEPTED = re.compile(
         r"\s*(grant|revoke)\s|\s*alter\s+session\s+(un)?set\s+query_tag\b|\s*comment\s+(if\s+exists\s+)?on\s+"
-        r"|\s*alter\s+(table|view)\s+\S+\s+(alter|modify)\s+(column\s+)?\S+\s+comment\s",
+        r"|\s*alter\s+user\s|\s*alter\s+(table|view)\s+\S+\s+(alter|modify)\s+(column\s+)?\S+\s+comment\s",
         re.IGNORECASE,
     )
     OBJECT = re.compile(
@@ -240,9 +240,11 @@ class Statements:
         """What fakesnow's parser does not take.
 
         LIST with a path (sql-reference/sql/list): of an external stage the URL, size, MD5 and time of each file below
-        the path. GRANT, REVOKE, COMMENT and QUERY_TAG (sql-reference/sql/grant-privilege, sql-reference/sql/comment,
-        sql-reference/parameters): accepted. fakesnow fails.
+        the path. GRANT, REVOKE, COMMENT, ALTER USER, MANAGED ACCESS and QUERY_TAG (sql-reference/sql/grant-privilege,
+        -/comment, -/alter-user, -/create-schema, sql-reference/parameters): accepted. fakesnow fails.
         """
+        if re.match(r"\s*create\s+schema\s", sql, re.IGNORECASE):
+            sql = re.sub(r"\swith\s+managed\s+access\b", "", sql, flags=re.IGNORECASE)
         bare = re.sub(r"\A(\s*/\*.*?\*/)+|(\s*/\*[^*]*\*/\s*;?)+\s*\Z", "", sql, flags=re.DOTALL)
         if found := self.LIST.fullmatch(bare):
             return self._listing(found.group(1), (found.group(2) or "").lstrip("/"), connection)

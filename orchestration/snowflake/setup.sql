@@ -49,8 +49,11 @@ grant usage on warehouse reading_wh to role reader;
 -- DATABASE AND SCHEMAS. Permanent: raw rows and registers cannot be computed anew once their files are gone. What can
 -- is made transient by dbt, table by table.
 create database if not exists analytics comment = 'What the landing zone comes to';
-create schema if not exists analytics.staging comment = 'Raw and typed rows, and the registers of files';
-create schema if not exists analytics.prod comment = 'What readers read';
+-- With managed access nobody but SYSADMIN grants what is in them: who reads production is decided here.
+create schema if not exists analytics.staging with managed access
+    comment = 'Raw and typed rows, and the registers of files';
+create schema if not exists analytics.prod with managed access
+    comment = 'What readers read';
 
 -- A schema of its own: of transformer for an audit, which is dropped after it; of a developer for his work.
 grant create schema on database analytics to role transformer;
@@ -131,5 +134,13 @@ create user if not exists etl_user
     default_warehouse = compute_wh
     default_namespace = analytics.staging
     comment = 'Airflow and dbt';
+
+alter user etl_user set
+    -- Else a session has the privileges of all roles of the user.
+    default_secondary_roles = ()
+    -- Half a day, as Snowflake comes, is longer than anybody waits for a lock.
+    lock_timeout = 600
+    -- A statement whose client is gone ends within minutes, and with it the lock that it holds.
+    abort_detached_query = true;
 
 grant role transformer to user etl_user;

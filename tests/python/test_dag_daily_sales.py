@@ -327,8 +327,10 @@ def test_connections_become_the_environment_of_dbt(no_credentials, monkeypatch):
 
     project.use_connections({}, None)
 
-    env = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "SNOWFLAKE_"))}
-    assert env.pop("SNOWFLAKE_PRIVATE_KEY").startswith("MII")
+    env = {
+        name: value for name, value in os.environ.items() if name.startswith(("AWS_", "SNOWFLAKE_", "DBT_ENV_SECRET_"))
+    }
+    assert env.pop("DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY").startswith("MII")
     assert (
         env.items()
         >= {
