@@ -25,7 +25,7 @@ import jwt
 import pyarrow as pa
 import pyarrow.compute as pc
 from botocore.exceptions import ClientError
-from fakesnow import arrow, cursor, info_schema, server
+from fakesnow import arrow, cursor, info_schema, server, transforms
 from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.expr import normalise_ident
 from fakesnow.instance import FakeSnow
@@ -53,6 +53,7 @@ def repair(public_key: str, storage: Json) -> None:
     large_results()
     comments()
     listed_views()
+    exact_sums()
     in_place()
 
 
@@ -735,6 +736,11 @@ def listed_views() -> None:
         assert old in views, "fakesnow has changed this view"
         views = views.replace(old, new)
     info_schema.SQL_CREATE_INFORMATION_SCHEMA_TABLES_VIEW = Template(f"{tables.template} union all {views}")
+
+
+def exact_sums() -> None:
+    """A sum of fixed-point numbers is exact (sql-reference/data-types-numeric). fakesnow casts its argument to double."""
+    transforms.numeric_agg_implicit_cast = lambda expression: expression
 
 
 def in_place() -> None:

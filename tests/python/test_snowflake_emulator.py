@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from threading import Thread
 
@@ -68,6 +69,10 @@ REPAIRS = {
         "select table_type from information_schema.tables where table_name = 'V'",
         [("VIEW",)],
         ("create view v as select 1 as a",),
+    ),
+    "an exact sum": Repair(
+        "select sum(coalesce(a, 0)) as s from (select cast(9999999999999999999.99 as number(28, 2)) as a) as t",
+        [(Decimal("9999999999999999999.99"),)],
     ),
     "a sequence in order": Repair(
         "select s.n.nextval as n", [(1,)], ("create sequence s.n start 1 increment 1 order",)
