@@ -739,7 +739,7 @@ def listed_views() -> None:
 
 
 def exact_sums() -> None:
-    """A sum of fixed-point numbers is exact (sql-reference/data-types-numeric). fakesnow casts its argument to double."""
+    """A sum of fixed-point numbers is exact (sql-reference/data-types-numeric). fakesnow sums as double."""
     transforms.numeric_agg_implicit_cast = lambda expression: expression
 
 
