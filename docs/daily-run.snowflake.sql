@@ -227,7 +227,7 @@ numbered as (
     select low, high, sum(case when is_cut then 1 else 0 end) over (order by low rows unbounded preceding) as part
     from ranked
 )
-select min(low), max(high) from numbered group by part order by 1;
+select min(low), max(high) from numbered group by part order by min(low);
 
 select landing_id from (select landing_id
         from analytics.staging.landed_files
@@ -793,13 +793,13 @@ changes as (
     where startswith(refused.source_file, 'raw/sales/2024-01-02/') and dated.source_file is null
 )
 select
-    change as "change",
-    source_file as "source_file",
-    fingerprint as "fingerprint",
-    file_date as "file_date",
+    changes.change as "change",
+    changes.source_file as "source_file",
+    changes.fingerprint as "fingerprint",
+    changes.file_date as "file_date",
     analytics.staging.landing_ids.nextval as "landing_id"
 from changes
-order by source_file;
+order by changes.source_file;
 
 create or replace temporary table landing_headers (source_file varchar, header varchar);
 
@@ -858,7 +858,7 @@ select
     source_file,
     max(content_hash) as content_hash,
     min(case
-        when contains(coalesce(sale_id, '') || coalesce(store_id, '') || coalesce(customer_id, '') || coalesce(product_id, '') || coalesce(quantity, '') || coalesce(unit_price, '') || coalesce(discount_amount, '') || coalesce(currency, '') || coalesce(sold_at, '') || coalesce(updated_at, ''), char(0))
+        when contains(sale_id, char(0)) or contains(store_id, char(0)) or contains(customer_id, char(0)) or contains(product_id, char(0)) or contains(quantity, char(0)) or contains(unit_price, char(0)) or contains(discount_amount, char(0)) or contains(currency, char(0)) or contains(sold_at, char(0)) or contains(updated_at, char(0))
             then source_record
     end) as record_with_nul
 from analytics.staging.raw_sales
@@ -1069,8 +1069,8 @@ typed as (
         case when regexp_like(raw_unit_price, '[+-]?[0-9]{1,16}([.][0-9]{1,2})?') then try_cast(raw_unit_price as decimal(18,2)) end as unit_price,
         case when raw_discount_amount is null then cast(0 as decimal(18,2)) else case when regexp_like(raw_discount_amount, '[+-]?[0-9]{1,16}([.][0-9]{1,2})?') then try_cast(raw_discount_amount as decimal(18,2)) end end as discount_amount,
         raw_currency as currency,
-        case when regexp_like(raw_sold_at, '(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])?') then convert_timezone('UTC', coalesce(try_to_timestamp_tz(replace(case when regexp_like(raw_sold_at, '.*[+-][0-9]{2}:[0-9]{2}') then raw_sold_at else replace(raw_sold_at, 'Z', '') || '+00:00' end, ' ', 'T'), 'YYYY-MM-DDTHH24:MI:SSTZH:TZM'), try_to_timestamp_tz(replace(case when regexp_like(raw_sold_at, '.*[+-][0-9]{2}:[0-9]{2}') then raw_sold_at else replace(raw_sold_at, 'Z', '') || '+00:00' end, ' ', 'T'), 'YYYY-MM-DDTHH24:MI:SS.FFTZH:TZM')))::timestamp_ntz end as sold_at,
-        case when regexp_like(raw_updated_at, '(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])?') then convert_timezone('UTC', coalesce(try_to_timestamp_tz(replace(case when regexp_like(raw_updated_at, '.*[+-][0-9]{2}:[0-9]{2}') then raw_updated_at else replace(raw_updated_at, 'Z', '') || '+00:00' end, ' ', 'T'), 'YYYY-MM-DDTHH24:MI:SSTZH:TZM'), try_to_timestamp_tz(replace(case when regexp_like(raw_updated_at, '.*[+-][0-9]{2}:[0-9]{2}') then raw_updated_at else replace(raw_updated_at, 'Z', '') || '+00:00' end, ' ', 'T'), 'YYYY-MM-DDTHH24:MI:SS.FFTZH:TZM')))::timestamp_ntz end as updated_at
+        case when regexp_like(raw_sold_at, '(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])?') then cast(convert_timezone('UTC', coalesce(try_to_timestamp_tz(replace(case when regexp_like(raw_sold_at, '.*[+-][0-9]{2}:[0-9]{2}') then raw_sold_at else replace(raw_sold_at, 'Z', '') || '+00:00' end, ' ', 'T'), 'YYYY-MM-DDTHH24:MI:SSTZH:TZM'), try_to_timestamp_tz(replace(case when regexp_like(raw_sold_at, '.*[+-][0-9]{2}:[0-9]{2}') then raw_sold_at else replace(raw_sold_at, 'Z', '') || '+00:00' end, ' ', 'T'), 'YYYY-MM-DDTHH24:MI:SS.FFTZH:TZM'))) as timestamp_ntz) end as sold_at,
+        case when regexp_like(raw_updated_at, '(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])?') then cast(convert_timezone('UTC', coalesce(try_to_timestamp_tz(replace(case when regexp_like(raw_updated_at, '.*[+-][0-9]{2}:[0-9]{2}') then raw_updated_at else replace(raw_updated_at, 'Z', '') || '+00:00' end, ' ', 'T'), 'YYYY-MM-DDTHH24:MI:SSTZH:TZM'), try_to_timestamp_tz(replace(case when regexp_like(raw_updated_at, '.*[+-][0-9]{2}:[0-9]{2}') then raw_updated_at else replace(raw_updated_at, 'Z', '') || '+00:00' end, ' ', 'T'), 'YYYY-MM-DDTHH24:MI:SS.FFTZH:TZM'))) as timestamp_ntz) end as updated_at
     from arrived
 ),
 checked as (
