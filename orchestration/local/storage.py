@@ -26,6 +26,10 @@ class Storage:
             aws_secret_access_key=SECRET,
         )
         self.client.create_bucket(Bucket=bucket)
+        # A server that has ended leaves its objects to the next one of the same process.
+        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            for item in page.get("Contents", []):
+                self.client.delete_object(Bucket=bucket, Key=item["Key"])
         for path in sorted(mirror.rglob("*")):
             if path.is_file() and not path.name.endswith(".part"):
                 self.client.upload_file(str(path), bucket, path.relative_to(mirror).as_posix())

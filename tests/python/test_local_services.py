@@ -108,6 +108,8 @@ def test_storage_keeps_what_has_landed(tmp_path):
         assert [item["Key"] for item in listed] == ["raw/sales/a.csv"]
         assert s3.client.get_object(Bucket="lake", Key="raw/sales/a.csv")["Body"].read() == b"two"
         assert s3.endpoint.startswith("http://127.0.0.1:")
+    with storage("lake", tmp_path / "another") as s3:
+        assert "Contents" not in s3.client.list_objects_v2(Bucket="lake")
 
 
 def test_chat_speaks_the_webhook_protocol(tmp_path):
