@@ -4,16 +4,16 @@
 
 -- dbt itself
 
-show terse schemas in database analytics
-    limit 10000;
-
-show terse schemas in database analytics
+show objects in analytics.prod
     limit 10000;
 
 show objects in analytics.staging
     limit 10000;
 
-show objects in analytics.prod
+show terse schemas in database analytics
+    limit 10000;
+
+show terse schemas in database analytics
     limit 10000;
 
 

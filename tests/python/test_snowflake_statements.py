@@ -54,7 +54,8 @@ def written(statements: list[Statement]) -> str:
     text = HEAD.format(number=len(statements))
     for node, sent in groupby(sorted(statements, key=lambda one: one.node), key=lambda one: one.node):
         text += f"\n\n-- {node or 'dbt itself'}\n"
-        for statement in sent:
+        # Of no node: dbt asks for several schemas at once.
+        for statement in sent if node else sorted(sent, key=lambda one: one.text):
             sql = statement.text
             for pattern, name in CHANGING.items():
                 sql = pattern.sub(name, sql)
