@@ -192,6 +192,7 @@ def has_files(batch: Batch) -> bool:
     return sum(len(history.contents) > 1 for history in batch.histories) > len(batch.histories) / 2
 
 
+@pytest.mark.long
 @settings(max_examples=1, deadline=None, suppress_health_check=ANYTHING_SLOW)
 @given(batch=batches(10).filter(has_files))
 def test_production_is_what_the_reference_says(laboratory: Laboratory, batch: Batch) -> None:
