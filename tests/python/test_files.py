@@ -1,4 +1,4 @@
-"""What comes of a file: each case beside a good file of its day, in a run of that day."""
+"""What comes of a file: each case beside a good file of its day, all in one load."""
 
 import gzip
 from collections.abc import Callable
@@ -10,6 +10,9 @@ import duckdb
 import pytest
 from reference import COLUMNS, Reference
 from warehouse import DATABASE, Built, Project, Warehouse, compare
+
+# They share a warehouse.
+pytestmark = pytest.mark.xdist_group("files")
 
 NAMES = ",".join(COLUMNS)
 
@@ -98,7 +101,7 @@ def expected() -> Reference:
     return Reference()
 
 
-def load(warehouse: Warehouse, expected: Reference, files: dict[str, bytes], day: date) -> Built:
+def load(warehouse: Warehouse, expected: Reference, files: dict[str, bytes], day: date | None = None) -> Built:
     warehouse.land(warehouse.landed | files)
     expected.load(warehouse.landed, day)
     built = warehouse.build(run_date=day)
@@ -106,22 +109,34 @@ def load(warehouse: Warehouse, expected: Reference, files: dict[str, bytes], day
     return built
 
 
+def paths(name: str) -> tuple[str, str]:
+    """Where a case's file comes, and the good one beside it."""
+    folder = f"raw/sales/{DATES[name]}"
+    return f"{folder}/{CASES[name].name}", f"{folder}/sales_export.csv"
+
+
+@pytest.fixture(scope="module")
+def loaded(warehouse: Warehouse, expected: Reference) -> Built:
+    """The load of all cases."""
+    files = {}
+    for name, case in CASES.items():
+        path, good = paths(name)
+        files |= {path: case.content(DATES[name]), good: file(DATES[name], prefix="good")}
+    return load(warehouse, expected, files)
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_what_comes_of_a_file(warehouse: Warehouse, expected: Reference, name: str) -> None:
-    case, day = CASES[name], DATES[name]
-    folder = f"raw/sales/{day}"
-    path, good = f"{folder}/{case.name}", f"{folder}/sales_export.csv"
-    built = load(warehouse, expected, {path: case.content(day), good: file(day, prefix="good")}, day)
+def test_what_comes_of_a_file(warehouse: Warehouse, loaded: Built, name: str) -> None:
+    case, (path, good) = CASES[name], paths(name)
 
     # The other file went on, whatever came of this one.
-    loaded = warehouse.query(f"select verdict, received_rows from prod.load_ledger where source_file = '{good}'")
-    assert loaded == [("passed", 19)]
-    assert built.red == (case.fate in ("refused", "held"))
+    went_on = warehouse.query(f"select verdict, received_rows from prod.load_ledger where source_file = '{good}'")
+    assert went_on == [("passed", 19)]
     mend = warehouse.query(
         f"select state, failed_check, source_record, reason from staging.files_to_mend where source_file = '{path}'"
     )
     ledger = warehouse.query(f"select verdict from prod.load_ledger where source_file = '{path}'")
-    warned = [warning for warning in built.warnings if path in warning]
+    warned = [warning for warning in loaded.warnings if path in warning]
     if case.fate == "refused":
         [(state, _, record, reason)] = mend
         assert (state, record) == ("refused", case.record)
@@ -167,17 +182,15 @@ def test_a_day_without_a_file_is_green(warehouse: Warehouse, expected: Reference
     assert not built.red
 
 
-@pytest.mark.parametrize("name", ["unclosed quote", "header only"])
-def test_a_file_keeps_its_day_red_until_it_is_mended(warehouse: Warehouse, expected: Reference, name: str) -> None:
-    day = DATES[name] + timedelta(days=2)
+def test_a_file_keeps_its_day_red_until_it_is_mended(warehouse: Warehouse, expected: Reference) -> None:
+    day = DATES["unclosed quote"] + timedelta(days=2)
     path = f"raw/sales/{day}/sales_export.csv"
-    bad = CASES[name].content(day)
-    assert load(warehouse, expected, {path: bad}, day).red
+    assert load(warehouse, expected, {path: CASES["unclosed quote"].content(day)}, day).red
     assert load(warehouse, expected, {}, day).red
     assert not load(warehouse, expected, {path: file(day)}, day).red
     # The restatement that is bad leaves the earlier content in force, until the file is mended or comes back.
     before = warehouse.tables()["prod.daily_sales"]
-    assert load(warehouse, expected, {path: bad}, day).red
+    assert load(warehouse, expected, {path: CASES["header only"].content(day)}, day).red
     assert warehouse.tables()["prod.daily_sales"] == before
     assert not load(warehouse, expected, {path: file(day)}, day).red
 

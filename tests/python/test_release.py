@@ -5,8 +5,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from reference import FEEDS, SALES, Feed, Reference
-from test_audit import audit
+from reference import Reference
 from test_files import CASES, file, row
 from warehouse import DATABASE, PROJECT, Project, Warehouse, compare, environment
 
@@ -23,8 +22,8 @@ HOSTILE = f'raw/sales/{DAY}/it\'s $(touch x) $$HOME `x` "{{{{ y }}}}" ;--: # é 
 class Story:
     """A warehouse and what it must hold."""
 
-    def __init__(self, project: Project, folder: Path, feeds: tuple[Feed, ...] = (SALES,)):
-        self.warehouse, self.expected = Warehouse(project, folder, feeds=feeds), Reference(feeds=feeds)
+    def __init__(self, project: Project, folder: Path):
+        self.warehouse, self.expected = Warehouse(project, folder), Reference()
 
     def load(self, files: dict[str, bytes], *options: str, run_date: date | None = None) -> None:
         self.warehouse.land(self.warehouse.landed | files)
@@ -58,18 +57,13 @@ def said(warehouse: Warehouse, path: str) -> str:
     return built.said[0]
 
 
-def test_released_files_are_merged_recorded_and_audited(project: Project, tmp_path: Path) -> None:
-    story = Story(project, tmp_path / "warehouse", FEEDS)
+def test_released_files_are_merged_and_recorded(story: Story) -> None:
     files = {f"raw/sales/{DAY}/{name}.csv": content for name, content in HELD.items()}
     story.load({PATH: file(DAY, prefix="other")} | files)
     for path in files:
         story.release(path)
-    # It is the next load that merges them, and an audit asks for it.
-    code, words = audit(story.warehouse)
-    assert (code, "3 file(s) have landed or were released and are not merged yet" in words) == (1, True)
     story.load({}, run_date=DAY)
     assert [verdict for _, verdict in story.verdicts()] == ["released"] * 3 + ["passed"]
-    assert audit(story.warehouse)[0] == 0
     story.load({}, "--full-refresh")
     records = story.warehouse.query("select * exclude content_hash from staging.released_files order by all")
     assert [tuple(map(str, record)) for record in records] == [
@@ -110,15 +104,6 @@ def test_what_is_released_waits_for_the_load_of_its_day(story: Story) -> None:
     story.load({PATH: EMPTY, OTHER: file(DAY)}, run_date=DAY)
     assert story.verdicts() == [(OTHER, "passed"), (PATH, "held"), (PATH, "released")]
     story.load({}, "--full-refresh")
-
-
-@pytest.mark.parametrize("model", ["typed_sales", "daily_sales"])
-def test_a_load_that_is_killed_after_a_release_is_finished_by_the_next(story: Story, model: str) -> None:
-    story.load({PATH: file(DAY, row("k", DAY))})
-    story.load({PATH: RATE})
-    story.release(PATH)
-    assert not story.warehouse.build_until(model).broken
-    story.load({})
 
 
 def test_what_cannot_be_released_says_why(story: Story) -> None:
