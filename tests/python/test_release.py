@@ -91,7 +91,6 @@ def test_a_release_is_of_one_content(story: Story) -> None:
     story.load({OTHER: RATE})
     assert story.verdicts() == [(OTHER, "held"), (OTHER, "passed"), (PATH, "released")]
     story.load({PATH: REFUSED})
-    story.load({}, "--full-refresh")
 
 
 def test_what_is_released_waits_for_the_load_of_its_day(story: Story) -> None:
@@ -103,7 +102,6 @@ def test_what_is_released_waits_for_the_load_of_its_day(story: Story) -> None:
     assert story.verdicts() == [(OTHER, "held"), (PATH, "held")]
     story.load({PATH: EMPTY, OTHER: file(DAY)}, run_date=DAY)
     assert story.verdicts() == [(OTHER, "passed"), (PATH, "held"), (PATH, "released")]
-    story.load({}, "--full-refresh")
 
 
 def test_what_cannot_be_released_says_why(story: Story) -> None:
