@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from orchestration.project import ENV, MANIFEST, PROJECT, TARGET
+
+if TYPE_CHECKING:
+    from orchestration import landing
 
 # Where a table's models are; the other feeds have DAGs of their own.
 FOLDER = "models/tables/"
 # What is known of their files, and what all tables share besides.
 KNOWN_FILES = "known_files"
 SHARED = ("file_verdicts", "load_ledger", "load_metrics", "files_to_mend", KNOWN_FILES)
+# A test of what they share that is not theirs.
+CHECK_OF_SALES = "no_file_to_mend"
 
 
 @dataclass(frozen=True)
@@ -33,12 +40,13 @@ class Table:
     @property
     def select(self) -> str:
         """The nodes that load it: its folder and what all tables share."""
-        return " ".join([f"path:{FOLDER}{self.name}", *self.seeds, *SHARED])
+        # By `path:` dbt would look into the folder for every node of the project.
+        return " ".join([f"fqn:tables.{self.name}", *self.seeds, *SHARED])
 
     @property
     def exclude(self) -> str:
         """Of these, what is not of the load: the checks of production, the table's and those of sales."""
-        return f"{self.checks} no_file_to_mend"
+        return f"{self.checks} {CHECK_OF_SALES}"
 
     @property
     def checks(self) -> str:
@@ -50,6 +58,13 @@ def tables(manifest: Path = MANIFEST) -> list[Table]:
     """The tables of a manifest, in the order of their names; raises FileNotFoundError without one."""
     if not manifest.exists():
         raise FileNotFoundError(f"{manifest} is missing: `dbt parse` makes it, and `make setup` runs that.")
+    stat = manifest.stat()
+    return list(_tables(manifest, stat.st_mtime_ns, stat.st_size))
+
+
+# Every task reads the DAG file, in a fork of the scheduler, which has read it before.
+@lru_cache(maxsize=1)
+def _tables(manifest: Path, changed: int, size: int) -> tuple[Table, ...]:
     nodes = json.loads(manifest.read_text())["nodes"].values()
     models = {node["name"]: node for node in nodes if node["resource_type"] == "model"}
     found = []
@@ -59,7 +74,7 @@ def tables(manifest: Path = MANIFEST) -> list[Table]:
             parents = models[f"typed_{feed['name']}"]["depends_on"]["nodes"]
             seeds = sorted(name.rpartition(".")[2] for name in parents if name.startswith("seed."))
             found.append(Table(feed["name"], feed.get("files") == "hourly", tuple(seeds)))
-    return sorted(found, key=lambda table: table.name)
+    return tuple(sorted(found, key=lambda table: table.name))
 
 
 def with_news(configured: Iterable[Table]) -> dict[str, int]:
@@ -67,8 +82,8 @@ def with_news(configured: Iterable[Table]) -> dict[str, int]:
 
     Raises what the landing zone or the warehouse raises when it cannot be reached.
     """
-    known = _known()
-    news = {table.name: changes(table.name, _listed(table), known) for table in configured}
+    known, zone = _known(), _zone()
+    news = {table.name: changes(table.name, _listed(table, zone), known) for table in configured}
     return {name: number for name, number in news.items() if number is not None}
 
 
@@ -115,12 +130,17 @@ def _known() -> Known:
     )
 
 
-def _listed(table: Table) -> dict[str, str]:
+def _zone() -> landing.Zone | _Stage:
+    from orchestration import landing
+
+    return _Stage() if TARGET == "snowflake" else landing.zone_at(ENV["LANDING_ROOT"])
+
+
+def _listed(table: Table, zone: landing.Zone | _Stage) -> dict[str, str]:
     """The fingerprints of a table's files in the landing zone, by path."""
     from orchestration import landing
 
-    zone = _Stage() if TARGET == "snowflake" else landing.zone_at(ENV["LANDING_ROOT"])
-    with nullcontext() if TARGET == "snowflake" else zone.reading(f"raw/{table.name}/ of {zone.root}"):
+    with zone.reading(f"raw/{table.name}/ of {zone.root}"):
         files, _ = landing.landed_files(zone, landing.Feed(table.name, (), hourly=table.hourly), None)
     return {file.path: file.fingerprint for file in files}
 
@@ -128,10 +148,17 @@ def _listed(table: Table) -> dict[str, str]:
 class _Stage:
     """The landing zone as Snowflake lists it; a file's fingerprint is what the load registers there."""
 
+    def __init__(self) -> None:
+        variables = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
+        self.root = f"@{variables['landing_stage']}"
+
     def entries(self, prefix: str, depth: int) -> Iterator[tuple[str, str, str]]:
         """Yields (path, url, fingerprint) of every file below a prefix, however deep."""
         from orchestration import report
 
-        variables = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
-        for row in report.ask(f"list @{variables['landing_stage']}/{prefix}"):
+        for row in report.ask(f"list {self.root}/{prefix}"):
             yield prefix + row["name"].partition(prefix)[2], row["name"], row["md5"]
+
+    def reading(self, what: str) -> AbstractContextManager[None]:
+        """Snowflake's own errors are plain."""
+        return nullcontext()

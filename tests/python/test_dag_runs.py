@@ -121,13 +121,7 @@ def test_tables_are_synced_each_by_itself_and_an_idle_hour_starts_no_dbt(airflow
     for key, content in (demo_tables.second_hour() | demo_tables.first_hour()).items():
         broken = key == demo_tables.path("orders", 1)
         airflow.services.s3.land(key, content.replace(b"order_total", b"total") if broken else content)
-    client.wait_for_dag(dag_id)
-    client.unpause(dag_id)
-    deadline = time.monotonic() + 60
-    while not (runs := client.call("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]):
-        assert time.monotonic() < deadline, "the schedule started no run"
-        time.sleep(0.5)
-    run = client.wait(dag_id, runs[0]["dag_run_id"])
+    run = scheduled_tables(client)
     states = {task.task: task.state for task in run.tasks}
     assert run.state == "failed"
     assert {task for task, state in states.items() if state != "success"} == {"validate_orders", "notify_success"}
@@ -151,12 +145,23 @@ def test_tables_are_synced_each_by_itself_and_an_idle_hour_starts_no_dbt(airflow
     run = client.wait(dag_id, client.start(dag_id, "2024-01-03T06:00"))
     assert run.state == "success"
     assert {task.task for task in run.tasks if task.state == "success"} == {
-        "find_new_files", "sync_orders", "validate_orders", "notify_success"
+        "find_new_files", "sync_and_validate_together", "sync_orders", "validate_orders", "notify_success"
     }  # fmt: skip
     warned, synced = told()[0][-2:]
     assert "orders_have_their_customers: Got 1 result, configured to warn if != 0" in warned
     assert "orders: 1 new file; rows now: 521 received, 421 current, 100 superseded, 0 rejected" in synced
     client.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
+
+
+def scheduled_tables(client):
+    """The run of the tables that the schedule starts once it may."""
+    client.wait_for_dag("table_sync")
+    client.unpause("table_sync")
+    deadline = time.monotonic() + 60
+    while not (runs := client.call("GET", "dags/table_sync/dagRuns")["dag_runs"]):
+        assert time.monotonic() < deadline, "the schedule started no run"
+        time.sleep(0.5)
+    return client.wait("table_sync", runs[0]["dag_run_id"])
 
 
 def test_a_held_file_touches_nothing_and_is_told_while_the_others_load(airflow, told):
@@ -231,6 +236,31 @@ def test_a_day_of_which_every_group_is_killed_ends_well(airflow, told, worker, c
     # A run that is cleared without need says so, though it is not the first of its day.
     assert airflow.run(day).state == "success"
     assert "Nothing to do: no file is new or restated. Loaded before: 2 files" in told()[0][-1]
+
+
+@pytest.mark.long
+def test_tables_whose_build_together_is_killed_are_built_each_by_itself(airflow, scheduled):
+    client, dag_id, together = airflow.airflow, "table_sync", "sync_and_validate_together"
+    scheduled_tables(client)
+    everything = demo_tables.first_hour() | demo_tables.second_hour()
+    for hour, files, committed in ((8, everything, False), (9, demo_tables.mended_orders(), True)):
+        for key, content in files.items():
+            airflow.services.s3.land(key, content)
+        run_id = client.start(dag_id, f"2024-01-03T{hour:02}:00")
+        tasks = client.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 100})
+        killed = {one["id"]: together for one in tasks["task_instances"] if one["task_id"] == together}
+        hunt(airflow.warehouse, killed, worker=False, committed=committed)
+        run = client.wait(dag_id, run_id)
+        states = {task.task: task.state for task in run.tasks}
+        assert run.state == "success"
+        assert states.pop(together) == "failed"
+        idle = {task for task in states if committed and task.endswith(("customers", "inventory", "products"))}
+        assert {task for task, state in states.items() if state == "skipped"} == idle
+    assert airflow.query("select count(*) from prod.customers") == [(demo_tables.CUSTOMERS - 3,)]
+    rows = airflow.query("select count(*), count(*) filter (where source_file like '%/02/%') from prod.orders")
+    # A hundred and twenty-one of them came in the second hour.
+    assert rows == [(demo_tables.ORDERS + 121, 50)]
+    client.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
 
 
 def kill(airflow, told, day, tasks, worker, committed=False, restated=True):
