@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,13 @@ class Statement:
         return " ".join(part for part in found.groups() if part).lower()
 
 
+def statement_of(command: str) -> Statement:
+    """A statement as dbt's adapter hands it to Snowflake's client."""
+    found = COMMENT.search(command)
+    node = re.search(r'"node_id": "([^"]+)"', found.group(1)) if found else None
+    return Statement(node.group(1) if node else "", COMMENT.sub("", command).strip())
+
+
 @contextmanager
 def recorded() -> Iterator[list[Statement]]:
     """Everything that Snowflake's client sends while the block runs, in this process."""
@@ -63,10 +70,8 @@ def recorded() -> Iterator[list[Statement]]:
 
     def record(self, command: str, *arguments, **options):
         done = execute(self, command, *arguments, **options)
-        found = COMMENT.search(command)
-        node = re.search(r'"node_id": "([^"]+)"', found.group(1)) if found else None
         rows = (self.rowcount or 0) if command.lstrip().lower().startswith(WRITES) else 0
-        statements.append(Statement(node.group(1) if node else "", COMMENT.sub("", command).strip(), rows))
+        statements.append(replace(statement_of(command), rows=rows))
         return done
 
     SnowflakeCursor.execute = record

@@ -12,6 +12,7 @@ import io
 import json
 import re
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ from starlette.routing import Route
 
 Json = dict[str, Any]
 LOCK_SECONDS = 60
+# Five minutes on Snowflake, for which nobody waits here.
+IDLE_SECONDS = 10
 
 csv.field_size_limit(16_777_216)
 
@@ -178,6 +181,8 @@ class Session:
     warehouse: str | None = None
     owns_lock: bool = False
     in_transaction: bool = False
+    # None while it executes a statement.
+    idle_since: float | None = None
     last_query: str | None = None
     # Of a temporary table or view, by schema and name: its kind, and what it is called here.
     temporary: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
@@ -185,6 +190,8 @@ class Session:
 
 SESSIONS: dict[int, Session] = {}
 LOCK = threading.Lock()
+# Guards which session owns it.
+OWNERS = threading.Lock()
 
 
 def _session(connection: object) -> Session:
@@ -353,7 +360,7 @@ def statements(s3: Any) -> None:
 
     def _execute(self: Any, transformed: Expr, params: Any = None) -> None:
         state = _session(self._conn)
-        with locks(transformed, state):
+        with locks(transformed, self._conn):
             if isinstance(transformed, (exp.Create, exp.Drop, exp.Alter)) and state.in_transaction:
                 end_by_ddl(self, state)
             try:
@@ -458,29 +465,49 @@ def sequences(expression: Expr, _: Any) -> Expr:
 
 
 class locks:
-    """DML waits for the locks of another transaction (sql-reference/transactions, "Resource locking"). DuckDB fails at
-    once with a conflict. Here one transaction writes at a time.
+    """DML waits for the locks of another transaction, which is rolled back if it has been idle for a while, as that of
+    a client that was killed (sql-reference/transactions, "Resource locking" and "Aborting transactions": five minutes).
+    DuckDB fails at once with a conflict. Here one transaction writes at a time.
     """
 
-    def __init__(self, transformed: Expr, state: Session) -> None:
-        self.transformed, self.state = transformed, state
+    def __init__(self, transformed: Expr, connection: Any) -> None:
+        self.transformed, self.connection, self.state = transformed, connection, _session(connection)
         reads = isinstance(transformed, (exp.Select, exp.SetOperation, exp.Describe, exp.Show, exp.Use, exp.Set))
         self.writes = not reads and not isinstance(transformed, exp.Subquery)
 
     def __enter__(self) -> None:
+        with OWNERS:
+            self.state.idle_since = None
         if self.writes and not self.state.owns_lock:
-            if not LOCK.acquire(timeout=LOCK_SECONDS):
-                raise refuse("Lock wait timeout: another session has a transaction open.", 625, "57014")
-            self.state.owns_lock = True
+            deadline = time.monotonic() + LOCK_SECONDS
+            while not LOCK.acquire(timeout=1):
+                roll_back_the_idle()
+                if time.monotonic() > deadline:
+                    raise refuse("Lock wait timeout: another session has a transaction open.", 625, "57014")
+            with OWNERS:
+                self.state.owns_lock = True
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if isinstance(self.transformed, exp.Transaction) and kind is None:
-            self.state.in_transaction = True
-        elif isinstance(self.transformed, (exp.Commit, exp.Rollback)):
-            self.state.in_transaction = False
-        if self.state.owns_lock and not self.state.in_transaction:
-            self.state.owns_lock = False
-            LOCK.release()
+        with OWNERS:
+            if isinstance(self.transformed, exp.Transaction) and kind is None:
+                self.state.in_transaction = True
+            elif isinstance(self.transformed, (exp.Commit, exp.Rollback)):
+                self.state.in_transaction = False
+            if self.state.owns_lock and not self.state.in_transaction:
+                self.state.owns_lock = False
+                LOCK.release()
+            self.state.idle_since = time.monotonic()
+
+
+def roll_back_the_idle() -> None:
+    """Rolls back a transaction that holds the lock and of which nothing has been heard for a while."""
+    with OWNERS:
+        for connection in list(server.sessions.values()):
+            state = _session(connection)
+            if state.owns_lock and state.idle_since and time.monotonic() - state.idle_since > IDLE_SECONDS:
+                connection._duck_conn.execute("rollback")
+                state.in_transaction = state.owns_lock = False
+                LOCK.release()
 
 
 def end_by_ddl(self: Any, state: Session) -> None:

@@ -170,6 +170,16 @@ def test_writers_wait_for_each_other(running: Snowflake) -> None:
         assert one.cursor().execute("select a from t").fetchall() == [(12,)]
 
 
+def test_a_transaction_whose_client_is_lost_stops_nobody_for_long(running: Snowflake) -> None:
+    with account(running, "lost") as one:
+        one.cursor().execute("create table prod.t as select 1 as a")
+        for statement in ("begin", "update prod.t set a = 2"):
+            one.cursor().execute(statement)
+        with running.connect("lost") as other:
+            other.cursor().execute("update prod.t set a = a + 10")
+            assert other.cursor().execute("select a from prod.t").fetchall() == [(11,)]
+
+
 def test_a_transaction_ends_with_its_session(running: Snowflake) -> None:
     with account(running, "ends") as one:
         temporary = "create or replace temporary table prod.u (a number)"

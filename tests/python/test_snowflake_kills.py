@@ -1,0 +1,135 @@
+"""Promise 2 on Snowflake: a load dies by SIGKILL before each statement of its merge, and behind its commit; the next
+finishes it. What the client has left open, Snowflake rolls back.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from datetime import date
+
+import pytest
+from reference import SALES, Reference
+from snowflake.connector.cursor import SnowflakeCursor
+from snowflake_warehouse import Account, server, snowflake_project
+from test_files import CASES, file, row
+from warehouse import compare
+
+from bench.statements import Statement, recorded, statement_of
+
+# What the tests of this file share is made once.
+pytestmark = pytest.mark.xdist_group("snowflake_kills")
+
+FIRST, DAY = date(2024, 1, 1), date(2024, 1, 2)
+MERGE = "model.reference_pipeline.daily_sales"
+# One by one, so that they come in one order.
+ONE_BY_ONE = ("--threads", "1")
+
+
+def version(number: int) -> dict[str, bytes]:
+    """Two days, restated each time: one without sales that it had, and with a correction of the other's."""
+    held = CASES["more rejected rows than the rate"].content(DAY)
+    correction = row(f"a-{FIRST}-1", FIRST, quantity=str(number + 2), updated_at=f"{DAY}T11:{number:02}:00Z")
+    return {
+        f"raw/sales/{FIRST}/sales_export.csv": file(FIRST, row("x", FIRST, quantity=str(number + 1)), prefix="a"),
+        f"raw/sales/{DAY}/sales_export.csv": file(DAY, correction, size=10 + number % 2, prefix="b"),
+        f"raw/sales/{DAY}/held.csv": held,
+    }
+
+
+class Trials:
+    """Loads of an account, each of files restated since the last, killed and run again."""
+
+    def __init__(self, account: Account):
+        self.account, self.expected, self.versions = account, Reference(), 0
+
+    def land(self) -> None:
+        files = version(self.versions)
+        self.versions += 1
+        self.account.land(files)
+        self.expected.load(files)
+
+    def load(self) -> None:
+        compare(self.expected, self.account, self.account.build(*ONE_BY_ONE))
+
+    def record(self) -> list[Statement]:
+        """The statements of a load that nobody kills."""
+        self.land()
+        with recorded() as statements:
+            self.load()
+        return [one for one in statements if one.node]
+
+    def kill(self, point: int, statements: list[Statement]) -> None:
+        """Kills a load at a point, runs it again, and compares."""
+        where = f"killed before: {statements[point].text}"
+        self.land()
+        before = self.account.tables()["prod.daily_sales"]
+        process = os.fork()
+        if process == 0:
+            try:
+                self._die_at(point)
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(process, 0)
+        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, f"not {where}"
+        committed = any(one.text.lower() == "commit" and one.node == MERGE for one in statements[:point])
+        # Either all of a merge is there or nothing.
+        assert (self.account.tables()["prod.daily_sales"] == before) != committed, where
+        try:
+            self.load()
+        except AssertionError as problem:
+            raise AssertionError(f"{where}\n{problem}") from problem
+
+    def _die_at(self, point: int) -> None:
+        execute, points = SnowflakeCursor.execute, 0
+
+        def counted(cursor: SnowflakeCursor, command: str, *arguments, **options):
+            nonlocal points
+            if statement_of(command).node:
+                if points == point:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                points += 1
+            return execute(cursor, command, *arguments, **options)
+
+        SnowflakeCursor.execute = counted
+        self.account.build(*ONE_BY_ONE)
+
+
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory) -> Iterator[tuple[Trials, list[Statement]]]:
+    folder = tmp_path_factory.mktemp("snowflake")
+    with server(folder) as running:
+        project = snowflake_project(folder / "project", running.environment())
+        made = Trials(Account(project, folder / "account", feeds=(SALES,), running=running))
+        made.record()
+        yield made, made.record()
+
+
+def of_merge(statements: list[Statement]) -> list[int]:
+    """The points of the merge, and the one behind it."""
+    points = [place for place, one in enumerate(statements) if one.node == MERGE]
+    return [*points, points[-1] + 1]
+
+
+def test_a_merge_killed_around_its_commit_is_made_good_by_the_next(trials: tuple[Trials, list[Statement]]) -> None:
+    made, statements = trials
+    commit = next(place for place in of_merge(statements) if statements[place].text.lower() == "commit")
+    for point in (commit, commit + 1):
+        made.kill(point, statements)
+
+
+@pytest.mark.long
+def test_a_merge_killed_anywhere_is_made_good_by_the_next(trials: tuple[Trials, list[Statement]]) -> None:
+    made, statements = trials
+    for point in of_merge(statements):
+        made.kill(point, statements)
+
+
+@pytest.mark.long
+def test_a_load_killed_at_any_statement_that_writes_is_made_good_by_the_next(
+    trials: tuple[Trials, list[Statement]],
+) -> None:
+    made, statements = trials
+    merge = of_merge(statements)
+    for point, one in enumerate(statements):
+        if point not in merge and one.kind not in ("select", "alter session"):
+            made.kill(point, statements)
