@@ -135,7 +135,10 @@ def main() -> None:
         time.sleep(IDLE_SECONDS)
         idling = (cpu_of_children() - before) / IDLE_SECONDS
         idle, started = min(cost(hour, {}) for hour in (1, 2))
-        busy, tasks = cost(3, files(1, demo_tables.second_hour()))
+        second = files(1, demo_tables.second_hour())
+        # The same changes an hour later.
+        third = {key.replace("/01/", "/02/"): data.replace(b"T01:", b"T02:") for key, data in second.items()}
+        busy, tasks = min(cost(3, second), cost(4, third))
     # A sync and a check of each, what does them together, and the message.
     if tasks != 2 * len(names) + 2:
         raise RuntimeError(f"{tasks} tasks ran of {len(names)} tables, each of which had a file")

@@ -1,4 +1,4 @@
--- What a daily run of sales sends to Snowflake, the second day: 136 statements, by node.
+-- What a daily run of sales sends to Snowflake, the second day: 140 statements, by node.
 -- Written by `make statements`; a test fails while it differs from what is sent.
 
 
@@ -21,33 +21,9 @@ show terse schemas in database analytics
 
 alter session set query_tag = '{"dag": "", "run": "", "node": "model.reference_pipeline.clean_sales"}';
 
-create or replace   view analytics.staging.clean_sales
-  as (
-with passed as (
-select *
-from analytics.staging.file_verdicts
-where verdict in ('passed', 'released') and split_part(source_file, '/', 2) = 'sales'
-qualify landing_id = max(landing_id) over (partition by source_file)
-)
-select
-    typed.sale_id,
-    typed.store_id,
-    typed.customer_id,
-    typed.product_id,
-    typed.quantity,
-    typed.unit_price,
-    typed.discount_amount,
-    typed.currency,
-    typed.sold_at,
-    typed.updated_at,
-    typed.source_file,
-    typed.source_record,
-    typed.file_date,
-    typed.landing_id
-from analytics.staging.typed_sales as typed
-inner join passed on typed.landing_id = passed.landing_id
-where typed.reject_reasons is null and not typed.is_overtaken
-  );
+select comment from analytics.INFORMATION_SCHEMA.tables where table_schema = 'STAGING' and table_name = 'CLEAN_SALES';
+
+select 'unchanged' as status;
 
 
 -- model.reference_pipeline.daily_sales
@@ -417,167 +393,27 @@ describe table "ANALYTICS"."STAGING"."REFUSED_FILES";
 
 describe table "ANALYTICS"."STAGING"."RELEASED_FILES";
 
-create or replace   view analytics.staging.file_verdicts
-  as (
-with landed as (
-    select *
-    from analytics.staging.landed_files
-    where is_typed
-),
-released as (
-select distinct
-    source_file,
-    content_hash
-from analytics.staging.released_files
-)
-select
-    landed.landing_id,
-    landed.source_file,
-    landed.content_hash,
-    landed.file_date,
-    landed.received,
-    landed.typed,
-    landed.valid,
-    landed.rejected,
-    landed.distinct_keys,
-    landed.recent,
-    landed.commonest_reason,
-    case
-        when landed.failed_checks is null then 'passed'
-        when released.source_file is not null then 'released'
-        else 'held'
-    end as verdict,
-    landed.failed_checks
-from landed
-left join released
-    on landed.source_file = released.source_file and landed.content_hash = released.content_hash
-  );
+select comment from analytics.INFORMATION_SCHEMA.tables where table_schema = 'STAGING' and table_name = 'FILE_VERDICTS';
+
+select 'unchanged' as status;
 
 
 -- model.reference_pipeline.files_to_mend
 
 alter session set query_tag = '{"dag": "", "run": "", "node": "model.reference_pipeline.files_to_mend"}';
 
-create or replace   view analytics.staging.files_to_mend
-  as (
--- depends_on: analytics.staging.typed_sales
-with refused as (
-    select * from analytics.staging.refused_files
-),
-held as (
-select verdicts.*
-from analytics.staging.file_verdicts as verdicts
-inner join (
-select *
-from analytics.staging.landed_files
-qualify landing_id = max(landing_id) over (partition by source_file)
-) as newest on verdicts.landing_id = newest.landing_id
-where verdicts.verdict = 'held'
-)
-select
-    source_file,
-    file_date,
-    'refused' as state,
-    'well_formed' as failed_check,
-    source_record,
-    cast(null as bigint) as affected_rows,
-    cast(null as bigint) as received_rows,
-    reason
-from refused
-union all
-select
-    source_file,
-    file_date,
-    'held' as state,
-    failed_checks as failed_check,
-    cast(null as bigint) as source_record,
-    case when failed_checks like '%reject_rate%' then rejected else received end as affected_rows,
-    received as received_rows,
-    substr(
-        case when failed_checks like '%row_count%' then '; the file has a header and no row' else '' end
-        || case
-            when failed_checks like '%reject_rate%'
-                then
-                    '; ' || rejected || ' of ' || received
-                    || ' rows are rejected, more than 5.0 %'
-                    || coalesce('; most often: ' || commonest_reason, '')
-                    || case
-                        when commonest_reason like '% is not integer%' or commonest_reason like '% is not decimal(%'
-                            then
-                                '. If the sender means it so, widen the type in the contract as docs/add-a-table.md'
-                                || ' says, or release the file'
-                        else ''
-                    end
-            else ''
-        end
-        || case
-            when failed_checks like '%freshness%'
-                then '; no row of the days up to ' || file_date || ' that the contract calls fresh'
-            else ''
-        end
-        || case
-            when failed_checks like '%volume%'
-                then '; ' || valid || ' valid rows, far fewer than in the extract before'
-            else ''
-        end,
-        3
-    ) as reason
-from held
--- One that has since been restated badly is refused.
-where held.source_file not in (select refused.source_file from refused)
-  );
+select comment from analytics.INFORMATION_SCHEMA.tables where table_schema = 'STAGING' and table_name = 'FILES_TO_MEND';
+
+select 'unchanged' as status;
 
 
 -- model.reference_pipeline.known_files
 
 alter session set query_tag = '{"dag": "", "run": "", "node": "model.reference_pipeline.known_files"}';
 
-create or replace   view analytics.staging.known_files
-  as (
-with newest as (
-select *
-from analytics.staging.landed_files
-qualify landing_id = max(landing_id) over (partition by source_file)
-),
-refused as (
-    select * from analytics.staging.refused_files
-),
-unfinished as (
-select landed.source_file
-from analytics.staging.landed_files as landed
-where not landed.is_typed
-union
-select judged.source_file
-from (
-select *
-from analytics.staging.file_verdicts
-where verdict in ('passed', 'released')
-qualify landing_id = max(landing_id) over (partition by source_file)
-    union all
-select verdicts.*
-from analytics.staging.file_verdicts as verdicts
-inner join (
-select *
-from analytics.staging.landed_files
-qualify landing_id = max(landing_id) over (partition by source_file)
-) as newest on verdicts.landing_id = newest.landing_id
-where verdicts.verdict = 'held'
-) as judged
-left join analytics.prod.load_ledger as ledger
-    on judged.source_file = ledger.source_file
-    and judged.content_hash = ledger.content_hash
-    and (judged.verdict = 'held') = (ledger.verdict = 'held')
-where ledger.source_file is null
-)
-select
-    coalesce(refused.source_file, newest.source_file) as source_file,
-    case when refused.source_file is null then newest.fingerprint else refused.fingerprint end as fingerprint,
-    refused.source_file is not null as is_refused,
-    unfinished.source_file is not null as is_unfinished
-from newest
-full outer join refused on newest.source_file = refused.source_file
-left join unfinished on newest.source_file = unfinished.source_file
-  );
+select comment from analytics.INFORMATION_SCHEMA.tables where table_schema = 'STAGING' and table_name = 'KNOWN_FILES';
+
+select 'unchanged' as status;
 
 
 -- model.reference_pipeline.load_ledger
@@ -662,76 +498,9 @@ drop view if exists analytics.prod.load_ledger__dbt_tmp cascade;
 
 alter session set query_tag = '{"dag": "", "run": "", "node": "model.reference_pipeline.load_metrics"}';
 
-select * from (
-with newest as (
-select *
-from analytics.staging.landed_files
-qualify landing_id = max(landing_id) over (partition by source_file)
-)
-select
-    verdicts.source_file,
-    verdicts.content_hash,
-    verdicts.file_date,
-    verdicts.received,
-    verdicts.valid,
-    verdicts.rejected,
-    verdicts.distinct_keys,
-    verdicts.recent,
-    verdicts.verdict,
-    verdicts.failed_checks
-from analytics.staging.file_verdicts as verdicts
-inner join newest on verdicts.landing_id = newest.landing_id
-    ) as __dbt_sbq
-    where false
-    limit 0;
+select comment from analytics.INFORMATION_SCHEMA.tables where table_schema = 'PROD' and table_name = 'LOAD_METRICS';
 
-select * from (
-        select
-    cast(null as varchar)
-     as source_file,
-    cast(null as varchar)
-     as content_hash,
-    cast(null as date)
-     as file_date,
-    cast(null as bigint)
-     as received,
-    cast(null as bigint)
-     as valid,
-    cast(null as bigint)
-     as rejected,
-    cast(null as bigint)
-     as distinct_keys,
-    cast(null as bigint)
-     as recent,
-    cast(null as varchar)
-     as verdict,
-    cast(null as varchar)
-     as failed_checks
-    ) as __dbt_sbq
-    where false
-    limit 0;
-
-create or replace   view analytics.prod.load_metrics
-  as (
-with newest as (
-select *
-from analytics.staging.landed_files
-qualify landing_id = max(landing_id) over (partition by source_file)
-)
-select
-    verdicts.source_file,
-    verdicts.content_hash,
-    verdicts.file_date,
-    verdicts.received,
-    verdicts.valid,
-    verdicts.rejected,
-    verdicts.distinct_keys,
-    verdicts.recent,
-    verdicts.verdict,
-    verdicts.failed_checks
-from analytics.staging.file_verdicts as verdicts
-inner join newest on verdicts.landing_id = newest.landing_id
-  );
+select 'unchanged' as status;
 
 
 -- model.reference_pipeline.raw_sales
@@ -884,23 +653,9 @@ select 1;
 
 alter session set query_tag = '{"dag": "", "run": "", "node": "model.reference_pipeline.rejected_sales"}';
 
-create or replace   view analytics.staging.rejected_sales
-  as (
-with passed as (
-select *
-from analytics.staging.file_verdicts
-where verdict in ('passed', 'released') and split_part(source_file, '/', 2) = 'sales'
-qualify landing_id = max(landing_id) over (partition by source_file)
-)
-select
-    arrived.*,
-    typed.reject_reasons
-from analytics.staging.raw_sales as arrived
-inner join analytics.staging.typed_sales as typed
-    on arrived.landing_id = typed.landing_id and arrived.source_record = typed.source_record
-inner join passed on typed.landing_id = passed.landing_id
-where typed.reject_reasons is not null
-  );
+select comment from analytics.INFORMATION_SCHEMA.tables where table_schema = 'STAGING' and table_name = 'REJECTED_SALES';
+
+select 'unchanged' as status;
 
 
 -- model.reference_pipeline.sales_by_day

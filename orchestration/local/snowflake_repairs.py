@@ -225,9 +225,9 @@ class Statements:
     """The statements that are read or run in another way than fakesnow's."""
 
     LIST = re.compile(r"\s*(?:list|ls)\s+@([\w.$]+)(/\S*)?\s*;?\s*", re.IGNORECASE)
-    # They say nothing of the data.
+    # They say nothing of the data. A comment on a view is kept.
     ACCEPTED = re.compile(
-        r"\s*(grant|revoke)\s|\s*alter\s+session\s+(un)?set\s+query_tag\b|\s*comment\s+(if\s+exists\s+)?on\s+"
+        r"\s*(grant|revoke)\s|\s*alter\s+session\s+(un)?set\s+query_tag\b|\s*comment\s+(if\s+exists\s+)?on\s+(?!view\s)"
         r"|\s*alter\s+user\s|\s*alter\s+(table|view)\s+\S+\s+(alter|modify)\s+(column\s+)?\S+\s+comment\s",
         re.IGNORECASE,
     )

@@ -187,6 +187,17 @@ def test_what_was_wrong_is_mended_by_the_next_run(loaded: Account) -> None:
     assert loaded.query("select count(*) from prod.daily_sales") == [(38,)]
 
 
+def test_a_view_is_replaced_if_its_definition_is_another(loaded: Account) -> None:
+    columns = "select column_name from information_schema.columns where table_name = 'LOAD_METRICS'"
+    before = loaded.query(columns)
+    with loaded.connect() as connection:
+        for statement in ("create or replace view {} as select 1 as a", "comment on view {} is 'by hand'"):
+            connection.cursor().execute(statement.format("prod.load_metrics"))
+    assert loaded.query(columns) == [("A",)]
+    assert not loaded.build().red
+    assert loaded.query(columns) == before
+
+
 def has_files(batch: Batch) -> bool:
     """Hypothesis begins with the simplest batch, which has no file at all."""
     return sum(len(history.contents) > 1 for history in batch.histories) > len(batch.histories) / 2

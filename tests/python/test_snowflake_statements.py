@@ -30,7 +30,9 @@ CHANGING = {
     re.compile(r"\(%s\)(,\s*\(%s\))*"): "(%s), ...",
 }
 # Changes to what is there to stay, by a run that is not the first.
-DDL_OF_PRODUCTION = re.compile(r"\s*(create|alter|drop)\s+(or replace\s+)?(transient\s+)?table\s+(?!.*__dbt_tmp)", re.I)
+DDL_OF_PRODUCTION = re.compile(
+    r"\s*(create|alter|drop|comment on)\s+(or replace\s+)?(transient\s+)?(table|view)\s+(?!.*__dbt_tmp)", re.I
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ def test_what_is_sent_is_what_the_record_says(second_day) -> None:
     assert not changed, f"what is sent has changed; if it is meant to, `make statements`:\n{changed}"
 
 
-def test_a_run_that_is_not_the_first_changes_no_table_of_production(second_day) -> None:
+def test_a_run_that_is_not_the_first_changes_no_table_or_view_of_production(second_day) -> None:
     ddl = [one.text for one in second_day if DDL_OF_PRODUCTION.match(one.text) and "prod." in one.text.lower()]
     assert ddl == []
 
