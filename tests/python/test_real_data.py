@@ -14,15 +14,20 @@ from warehouse import Project, Warehouse, compare, compare_tables
 TOOL = PROJECT.parent / "shared" / "tools" / "online_retail_to_sales.py"
 DATA = TOOL.parents[1] / "data" / "online-retail" / "by-day"
 Files = dict[str, bytes]
-pytestmark = pytest.mark.skipif(
+NEEDED = pytest.mark.skipif(
     not (TOOL.exists() and DATA.is_dir()), reason=f"the real sales are not there: {DATA} and {TOOL}"
 )
+pytestmark = NEEDED
 
 
 @pytest.fixture(scope="module")
 def days(tmp_path_factory) -> Files:
     """All real days as files of sales."""
-    out = tmp_path_factory.mktemp("real")
+    return real_days(tmp_path_factory.mktemp("real"))
+
+
+def real_days(out: Path) -> Files:
+    """The files of sales that the tool makes of the real data."""
     subprocess.run([sys.executable, str(TOOL), str(out)], check=True, capture_output=True)
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*.csv"))}
 

@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from tables import KINDS, with_prices
 from test_audit import audit
 from test_files import CASES, DATES, file
 from test_histories import ANYTHING_SLOW, Laboratory, open_laboratory, run
+from test_interleavings import BEFORE, DAYS, LANDED
+from test_real_data import NEEDED, real_days, restated
 from test_tables import FIRST, HISTORIES, LATE, SECOND, path_of, table, tell
 from warehouse import PROJECT, Project, Warehouse, compare, compare_tables
 
@@ -196,6 +200,49 @@ def test_a_view_is_replaced_if_its_definition_is_another(loaded: Account) -> Non
     assert loaded.query(columns) == [("A",)]
     assert not loaded.build().red
     assert loaded.query(columns) == before
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("apart", [0, 1, 3])
+def test_three_runs_at_once(apart: int, on_snowflake, running, tmp_path) -> None:
+    """Each corrects the others' days; whatever the order of what they do, production and totals are as of one run."""
+    account, expected = Account(on_snowflake, tmp_path / "account", feeds=(SALES,), running=running), Reference()
+    for files in BEFORE:
+        account.land(files)
+        expected.load(files)
+        compare(expected, account, account.build())
+    account.land(LANDED)
+    expected.load(LANDED)
+    runs = {}
+    for day in DAYS:
+        run = os.fork()
+        if run == 0:
+            try:
+                broken = account.build(run_date=day).broken
+                (tmp_path / str(day)).write_text(str(broken))
+                os._exit(bool(broken))
+            finally:
+                os._exit(1)
+        runs[run] = day
+        time.sleep(apart)
+    failed = [day for run, day in runs.items() if os.waitstatus_to_exitcode(os.waitpid(run, 0)[1])]
+    assert not failed, [(tmp_path / str(day)).read_text() for day in failed]
+    compare(expected, account, account.dbt("test", "--select", "no_file_to_mend"))
+
+
+@NEEDED
+@pytest.mark.long
+def test_ten_real_days(project, on_snowflake, running, tmp_path) -> None:
+    """At twice; then every third day restated, and back."""
+    (tmp_path / "real").mkdir()
+    files = dict(islice(real_days(tmp_path / "real").items(), 10))
+    some = dict(islice(files.items(), None, None, 3))
+    story = both(project, on_snowflake, running, tmp_path, (SALES,))
+    story.load(dict(islice(files.items(), 5)))
+    story.load(files)
+    story.load(files | {path: restated(data) for path, data in some.items()})
+    story.load(files)
+    assert not story.expected.rejected()
 
 
 def has_files(batch: Batch) -> bool:
