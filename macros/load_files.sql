@@ -53,7 +53,7 @@
 
 {#- The registers of the landing zone: a pre-hook of the first model that reads them. -#}
 {% macro create_registers() %}
-    {{- adapter.dispatch('create_landing_ids')(source('landing', 'landed_files')) -}}
+    {{- adapter.dispatch('create_what_orders_runs')(source('landing', 'landed_files')) -}}
     {%- for name in ['landed_files', 'refused_files', 'released_files'] %}
         {%- set known = load_relation(source('landing', name)) -%}
         {%- if not known %}{{ create_if_missing(source('landing', name), source_columns(name).values()) }};{% endif -%}
@@ -66,11 +66,14 @@
 {% endmacro %}
 
 
-{#- The numbers of landings must grow, which Snowflake's sequences do in ORDER only. DuckDB's one writer counts. -#}
-{% macro duckdb__create_landing_ids(landed) %}{% endmacro %}
+{#- The numbers of landings must grow, which Snowflake's sequences do in ORDER only; and transactions take turns by a
+    row that each of them updates. DuckDB has one writer, which counts. -#}
+{% macro duckdb__create_what_orders_runs(landed) %}{% endmacro %}
 
-{% macro snowflake__create_landing_ids(landed) %}
+{% macro snowflake__create_what_orders_runs(landed) %}
     {%- if not load_relation(landed) %}create sequence if not exists {{ landed.include(identifier=false) }}.landing_ids start 1 increment 1 order;{% endif -%}
+    {%- set turns = source('landing', 'merge_turns') -%}
+    {%- if not load_relation(turns) %}create table if not exists {{ turns }} as select 0 as turn;{% endif -%}
 {% endmacro %}
 
 

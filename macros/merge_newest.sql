@@ -110,12 +110,23 @@ where not exists (
         {%- endif %}
         qualify row_number() over (order by source_file desc, landing_id desc) = 1
     {%- endset -%}
-    {{ return(landing_ids(candidates)) }}
+    {{ return(adapter.dispatch('ids_at_its_turn')(candidates)) }}
+{% endmacro %}
+
+
+{% macro duckdb__ids_at_its_turn(query) %}
+    {{ return(landing_ids(query)) }}
+{% endmacro %}
+
+{#- Which one is the newest may be another one when the merge's turn has come. -#}
+{% macro snowflake__ids_at_its_turn(query) %}
+    {{ return('select landing_id from (' ~ query ~ ') as landings') }}
 {% endmacro %}
 
 
 {% macro get_incremental_merge_newest_sql(arguments) %}
-    {%- set target, winners, feed = arguments.target_relation, arguments.temp_relation, config.meta_require('loads') -%}
+    {%- set target, versions, feed = arguments.target_relation, arguments.temp_relation, config.meta_require('loads') -%}
+    {%- set winners = kept_winners(versions) -%}
     {%- set columns = arguments.dest_columns | map(attribute='name') | map('lower') | list -%}
     {%- set key, whole = feed_of(feed).key, feed_of(feed).kind == 'extract' -%}
     {#- The plan of the compiled query, not a new one: what landed since then is for the next run. -#}
@@ -125,19 +136,21 @@ where not exists (
     {%- endif -%}
     {%- set arriving, replaced = plan.group(1), plan.group(2) -%}
     {%- set keys -%}
-        select {{ key[0] }} from {{ winners }}
+        select {{ key[0] }} from {{ versions }}
         union all
         select {{ key[0] }} from {{ ref('typed_' ~ feed) }} where landing_id in ({{ replaced }}) and reject_reasons is null
     {%- endset -%}
+    {%- set computed = {} if winners == versions else {winners: 'select * from ' ~ versions} -%}
     {%- if whole -%}
         {%- set ranges = 'none' if arriving == 'null' else 'all' -%}
-        {{ collect_extract(target, winners, key, ranges) }}
+        {%- do computed.update({'merge_changes': collect_extract(target, winners, key, ranges)}) -%}
     {%- else -%}
         {%- set ranges = key_ranges(key[0], keys) -%}
-        {{ collect_changes(target, winners, key, feed, replaced, ranges) }}
-    {%- endif %}
-    {{ count_entering(winners, key, contract_names(feed)) }}
-    {% call in_transaction() %}
+        {%- do computed.update({'merge_changes': collect_changes(target, winners, key, feed, replaced, ranges)}) -%}
+    {%- endif -%}
+    {%- do computed.update({'merge_entering': count_entering(winners, key, contract_names(feed))}) -%}
+    {% call in_transaction(computed) %}
+    {{ stop_if_overtaken(feed, arriving, replaced) }}
     {{ write_ledger(feed, arriving) }}
     {{ mark_touched_days() if config.meta_get('day') }}
     {{ apply_changes(target, winners, key, columns, ranges) }}
@@ -146,18 +159,77 @@ where not exists (
 {% endmacro %}
 
 
-{#- Statements that come true together. dbt-duckdb has begun a transaction and commits it; dbt-snowflake sends each
-    statement by itself. -#}
-{% macro in_transaction() %}
-    {{ return(adapter.dispatch('in_transaction')(caller())) }}
+{#- Statements that come true together, and the temporary tables that they read: queries by name, in their order.
+    dbt-duckdb has begun a transaction, beside which there is no other, and commits it. dbt-snowflake sends each statement
+    by itself; there transactions take turns, and what they read is read after the turn has come. No table is made in
+    them, for that would commit what is open. -#}
+{% macro in_transaction(computed={}) %}
+    {{ return(adapter.dispatch('in_transaction')(caller(), computed)) }}
 {% endmacro %}
 
-{% macro duckdb__in_transaction(statements) %}
-    {{ return(statements) }}
+{% macro duckdb__in_transaction(statements, computed) %}
+{%- for name, query in computed.items() %}
+create or replace temporary table {{ name }} as
+{{ query }};
+{% endfor %}
+{{ statements }}
 {% endmacro %}
 
-{% macro snowflake__in_transaction(statements) %}
-    {{ return('begin;\n' ~ statements ~ '\ncommit;') }}
+{% macro snowflake__in_transaction(statements, computed) %}
+{%- for name, query in computed.items() %}
+create or replace temporary table {{ name }} as
+select * from (
+{{ query }}
+) as nothing_yet
+where false;
+{% endfor %}
+begin;
+
+update {{ source('landing', 'merge_turns') }} set turn = turn + 1;
+{% for name, query in computed.items() %}
+insert into {{ name }}
+{{ query }};
+{% endfor %}
+{{ statements }}
+commit;
+{% endmacro %}
+
+
+{#- Where the query of the model is kept while it is merged. On DuckDB dbt has done so; on Snowflake it is a view, to be read
+    after the turn has come. -#}
+{% macro kept_winners(versions) %}
+    {{ return(adapter.dispatch('kept_winners')(versions)) }}
+{% endmacro %}
+
+{% macro duckdb__kept_winners(versions) %}
+    {{ return(versions) }}
+{% endmacro %}
+
+{% macro snowflake__kept_winners(versions) %}
+    {{ return('merge_winners') }}
+{% endmacro %}
+
+{% macro dbt_snowflake_get_tmp_relation_type(strategy, unique_key, language) %}
+    {%- if strategy in ['merge_newest', 'replace_days'] -%}{{ return('view') }}{%- endif -%}
+    {{ return(dbt.dbt_snowflake_get_tmp_relation_type(strategy, unique_key, language)) }}
+{% endmacro %}
+
+
+{#- A merge is planned before its turn. Another run may have merged a content of the same files since then. -#}
+{% macro stop_if_overtaken(feed, arriving, replaced) %}
+    {{ return(adapter.dispatch('stop_if_overtaken')(feed, arriving, replaced)) }}
+{% endmacro %}
+
+{% macro duckdb__stop_if_overtaken(feed, arriving, replaced) %}{% endmacro %}
+
+{% macro snowflake__stop_if_overtaken(feed, arriving, replaced) %}
+{%- set landed = source('landing', 'landed_files') -%}
+select to_number('another run has merged ' || source_file || ' meanwhile. Nothing was written; run it again')
+from {{ landed }}
+where
+    landing_id in ({{ landings_in_force(ref('load_ledger'), feed) }})
+    and landing_id not in ({{ '-1' if replaced == 'null' else replaced }})
+    and source_file in (select source_file from {{ landed }} where landing_id in ({{ arriving }}));
 {% endmacro %}
 
 
@@ -165,8 +237,7 @@ where not exists (
     newest version of this merge, if it has one. `wins` says that the new one takes its place, `leaves` that the old one
     goes. Keys that are not here are new. Content is compared only where the versions tie. -#}
 {% macro collect_changes(target, winners, key, feed, replaced, ranges, version='updated_at') %}
-    {%- set replacing, contract = replaced != 'null', contract_names(feed) %}
-create or replace temporary table merge_changes as
+    {%- set replacing, contract = replaced != 'null', contract_names(feed) -%}
 with existing as (
     select
         {{ key_list(key) }},
@@ -222,13 +293,12 @@ compared as (
     {%- endif %}
 )
 select *, wins or new_file is null as leaves
-from compared;
+from compared
 {% endmacro %}
 
 
 {#- The same for an extract, which takes the place of all that is there. -#}
 {% macro collect_extract(target, winners, key, ranges) %}
-create or replace temporary table merge_changes as
 select
     {{ key_list(key, 'existing') }},
     existing.source_file as old_file,
@@ -239,7 +309,7 @@ select
     true as leaves
 from {{ target }} as existing
 left join {{ winners }} as winners on {{ same_key('existing', 'winners', key) }}
-where {{ within(key[0], ranges) }};
+where {{ within(key[0], ranges) }}
 {% endmacro %}
 
 
@@ -268,10 +338,9 @@ where not exists (
 
 {#- The same, counted by file and day. -#}
 {% macro count_entering(winners, key, contract) %}
-create or replace temporary table merge_entering as
 select source_file as file, {{ day_of_row() }} as day, count(case when {{ is_current(contract) }} then 1 end) as entering
 {{ entering(winners, key) }}
-group by source_file, {{ day_of_row() }};
+group by source_file, {{ day_of_row() }}
 {% endmacro %}
 
 

@@ -87,6 +87,16 @@ def test_each_statement_bears_its_node(second_day) -> None:
     assert all(f'"node": "{one.node}"' in one.text for one in tags)
 
 
+def test_what_a_merge_reads_it_reads_after_its_turn_has_come(second_day) -> None:
+    """The local Snowflake lets transactions take turns by itself."""
+    merge = [one.text for one in second_day if one.node.endswith((".daily_sales", ".sales_by_day", ".typed_sales"))]
+    begins = [place for place, text in enumerate(merge) if text.lower() == "begin"]
+    assert len(begins) == 3
+    assert all(merge[place + 1].startswith("update analytics.staging.merge_turns") for place in begins)
+    filled = [text.split()[2] for text in merge if text.startswith("insert into merge_")]
+    assert filled == ["merge_winners", "merge_changes", "merge_entering"]
+
+
 def test_a_seed_is_replaced_at_once(second_day) -> None:
     """A load beside it never finds it empty."""
     sent = [one.text.split()[0].lower() for one in second_day if one.node.startswith("seed.")]
