@@ -178,10 +178,8 @@ create or replace temporary table {{ name }} as
 {% macro snowflake__in_transaction(statements, computed) %}
 {%- for name, query in computed.items() %}
 create or replace temporary table {{ name }} as
-select * from (
 {{ query }}
-) as nothing_yet
-where false;
+limit 0;
 {% endfor %}
 begin;
 
@@ -224,12 +222,13 @@ commit;
 
 {% macro snowflake__stop_if_overtaken(feed, arriving, replaced) %}
 {%- set landed = source('landing', 'landed_files') -%}
-select to_number('another run has merged ' || source_file || ' meanwhile. Nothing was written; run it again')
-from {{ landed }}
+select to_number('another run has merged ' || in_force.source_file || ' meanwhile. Nothing was written; run it again')
+from {{ landed }} as in_force
+inner join {{ landed }} as planned on in_force.source_file = planned.source_file
 where
-    landing_id in ({{ landings_in_force(ref('load_ledger'), feed) }})
-    and landing_id not in ({{ '-1' if replaced == 'null' else replaced }})
-    and source_file in (select source_file from {{ landed }} where landing_id in ({{ arriving }}));
+    planned.landing_id in ({{ arriving }})
+    and in_force.landing_id not in ({{ '-1' if replaced == 'null' else replaced }})
+    and in_force.landing_id in ({{ landings_in_force(ref('load_ledger'), feed) }});
 {% endmacro %}
 
 

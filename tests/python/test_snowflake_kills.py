@@ -118,6 +118,32 @@ def test_a_merge_killed_around_its_commit_is_made_good_by_the_next(trials: tuple
 
 
 @pytest.mark.long
+def test_a_merge_of_what_another_run_has_merged_meanwhile_stops(trials: tuple[Trials, list[Statement]]) -> None:
+    made, _ = trials
+    made.land()
+    execute, others = SnowflakeCursor.execute, []
+
+    def beside(cursor: SnowflakeCursor, command: str, *arguments, **options):
+        sent = statement_of(command)
+        if sent.node == MERGE and sent.text.lower() == "begin" and not others:
+            others.append(os.fork())
+            if others == [0]:
+                SnowflakeCursor.execute = execute
+                os._exit(bool(made.account.build(*ONE_BY_ONE).broken))
+            others.append(os.waitstatus_to_exitcode(os.waitpid(others[0], 0)[1]))
+        return execute(cursor, command, *arguments, **options)
+
+    SnowflakeCursor.execute = beside
+    try:
+        broken = made.account.build(*ONE_BY_ONE).broken
+    finally:
+        SnowflakeCursor.execute = execute
+    assert others[1:] == [0]
+    assert "another run has merged raw/sales/" in broken["daily_sales"]
+    made.load()
+
+
+@pytest.mark.long
 def test_a_merge_killed_anywhere_is_made_good_by_the_next(trials: tuple[Trials, list[Statement]]) -> None:
     made, statements = trials
     for point in of_merge(statements):

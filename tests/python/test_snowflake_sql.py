@@ -41,10 +41,12 @@ RUN_TIME_SQL = """
 {{ files_held(refused, ref('file_verdicts')) }};
 {{ newest_landing_of(ref('file_verdicts'), ref('load_ledger'), "it's") }};
 {{ record_release(ref('file_verdicts'), "it's", "it's \\\\ agreed", 'me', '2024-01-05 12:00:00') }};
-{{ collect_changes(sales, raw, ['sale_id'], 'sales', '2', [["'a'", "'b'"], ["'c'", "'d'"]]) }}
 {{ cut_keys('sale_id', 'select sale_id from ' ~ sales, 3) }};
-{{ count_entering(raw, ['sale_id'], contract_names('sales')) }}
-{% call in_transaction() %}
+{% call in_transaction({
+    'merge_changes': collect_changes(sales, raw, ['sale_id'], 'sales', '2', [["'a'", "'b'"], ["'c'", "'d'"]]),
+    'merge_entering': count_entering(raw, ['sale_id'], contract_names('sales')),
+}) %}
+{{ stop_if_overtaken('sales', '1', '2') }}
 {{ write_ledger('sales', '1') }}
 {{ mark_touched_days() }}
 {{ apply_changes(sales, raw, ['sale_id'], ['sale_id', 'quantity', 'updated_at'], [["'a'", "'b'"], ["'c'", "'d'"]]) }}
@@ -64,6 +66,7 @@ NOT_OF_COMPILED_SQL = {
     "aliasing.unique.column": "likewise",
     "ambiguous.union": "`union` is distinct on both engines",
     "ambiguous.order_by": "of two versions the later wins, but the smaller path: one goes down, one up",
+    "ambiguous.order_by_limit": "no row has no order",
     "ambiguous.column_count": "`*` of a table that has the contract's columns",
     "references.qualification": "it takes the columns of a subquery for those of the query around it",
     "references.quoting": "dbt quotes the names of relations, on DuckDB",
