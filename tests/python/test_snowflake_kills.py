@@ -113,11 +113,9 @@ def of_merge(statements: list[Statement]) -> list[int]:
     return [*points, points[-1] + 1]
 
 
-def test_a_merge_killed_around_its_commit_is_made_good_by_the_next(trials: tuple[Trials, list[Statement]]) -> None:
+def test_a_merge_killed_before_its_commit_is_made_good_by_the_next(trials: tuple[Trials, list[Statement]]) -> None:
     made, statements = trials
-    commit = next(place for place in of_merge(statements) if statements[place].text.lower() == "commit")
-    for point in (commit, commit + 1):
-        made.kill(point, statements)
+    made.kill(next(place for place in of_merge(statements) if statements[place].text.lower() == "commit"), statements)
 
 
 @pytest.mark.long
