@@ -194,13 +194,10 @@ select landing_id from (select landing_id
         qualify landing_id < max(landing_id) over (partition by source_file)) as landings order by landing_id;
 
 create or replace temporary table merge_winners as
-select * from (
 select * from analytics.prod.daily_sales__dbt_tmp
-) as nothing_yet
-where false;
+limit 0;
 
 create or replace temporary table merge_changes as
-select * from (
 with existing as (
     select
         sale_id,
@@ -268,19 +265,16 @@ compared as (
 )
 select *, wins or new_file is null as leaves
 from compared
-) as nothing_yet
-where false;
+limit 0;
 
 create or replace temporary table merge_entering as
-select * from (
 select source_file as file, cast(sold_at as date) as day, count(case when true then 1 end) as entering
 from merge_winners as winners
 where not exists (
     select 1 from merge_changes where merge_changes.sale_id = winners.sale_id and not merge_changes.wins
 )
 group by source_file, cast(sold_at as date)
-) as nothing_yet
-where false;
+limit 0;
 
 BEGIN;
 
@@ -366,10 +360,13 @@ where not exists (
 )
 group by source_file, cast(sold_at as date);
 
-select to_number('another run has merged ' || source_file || ' meanwhile. Nothing was written; run it again')
-from analytics.staging.landed_files
+select to_number('another run has merged ' || in_force.source_file || ' meanwhile. Nothing was written; run it again')
+from analytics.staging.landed_files as in_force
+inner join analytics.staging.landed_files as planned on in_force.source_file = planned.source_file
 where
-    landing_id in (
+    planned.landing_id in (2)
+    and in_force.landing_id not in (-1)
+    and in_force.landing_id in (
 select max(landed.landing_id) as landing_id
 from analytics.staging.landed_files as landed
 inner join analytics.prod.load_ledger as ledger
@@ -378,9 +375,7 @@ inner join analytics.prod.load_ledger as ledger
     and ledger.verdict in ('passed', 'released')
 where landed.is_typed and split_part(landed.source_file, '/', 2) = 'sales'
 group by landed.source_file
-)
-    and landing_id not in (-1)
-    and source_file in (select source_file from analytics.staging.landed_files where landing_id in (2));
+);
 
 update analytics.prod.load_ledger
 set
