@@ -360,7 +360,7 @@ def statements(s3: Any) -> None:
 
     def _execute(self: Any, transformed: Expr, params: Any = None) -> None:
         state = _session(self._conn)
-        with locks(transformed, self._conn):
+        with locks(transformed, state):
             if isinstance(transformed, (exp.Create, exp.Drop, exp.Alter)) and state.in_transaction:
                 end_by_ddl(self, state)
             try:
@@ -470,8 +470,8 @@ class locks:
     DuckDB fails at once with a conflict. Here one transaction writes at a time.
     """
 
-    def __init__(self, transformed: Expr, connection: Any) -> None:
-        self.transformed, self.connection, self.state = transformed, connection, _session(connection)
+    def __init__(self, transformed: Expr, state: Session) -> None:
+        self.transformed, self.state = transformed, state
         reads = isinstance(transformed, (exp.Select, exp.SetOperation, exp.Describe, exp.Show, exp.Use, exp.Set))
         self.writes = not reads and not isinstance(transformed, exp.Subquery)
 
