@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,11 +42,18 @@ COMMENT = re.compile(r'/\* (\{"app": "dbt".*?\}) \*/', re.DOTALL)
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement, the node of dbt's graph that sent it, and how many rows it wrote."""
+    """A statement, the node of dbt's graph that sent it, how many rows it wrote, and how many files it listed."""
 
     node: str
     text: str
     rows: int = 0
+    listed: int = 0
+
+    @property
+    def read(self) -> int:
+        """How many files it reads; a file that is copied is read twice, first for its header."""
+        named = re.search(r"\bfiles\s*=\s*\(([^)]*)\)", self.text, re.IGNORECASE) if self.kind == "copy into" else None
+        return named.group(1).count("',") + 1 if named else 0
 
     @property
     def kind(self) -> str:
@@ -70,8 +77,10 @@ def recorded() -> Iterator[list[Statement]]:
 
     def record(self, command: str, *arguments, **options):
         done = execute(self, command, *arguments, **options)
-        rows = (self.rowcount or 0) if command.lstrip().lower().startswith(WRITES) else 0
-        statements.append(replace(statement_of(command), rows=rows))
+        sent, count = statement_of(command), self.rowcount or 0
+        statements.append(
+            replace(sent, rows=count if sent.kind in WRITES else 0, listed=count if sent.kind == "list" else 0)
+        )
         return done
 
     SnowflakeCursor.execute = record
@@ -118,11 +127,16 @@ def lines(found: dict[int, list[Statement]]) -> list[Line]:
     short, long = sorted(found)
     group = f"A daily run on Snowflake, after {short} and {long} days"
     kinds = {days: Counter(statement.kind for statement in sent) for days, sent in found.items()}
-    rows = {days: sum(statement.rows for statement in sent) for days, sent in found.items()}
     listed = ", ".join(f"{number} {kind}" for kind, number in kinds[long].most_common())
-    same = kinds[short] == kinds[long]
+
+    def both(what: str, count: Callable[[list[Statement]], int]) -> Line:
+        before, after = count(found[short]), count(found[long])
+        return Line(group, what, f"{before:,} and {after:,}", "the same", before == after)
+
     return [
-        Line(group, "statements", f"{len(found[short])} and {len(found[long])}", "the same", same),
-        Line(group, "statements by kind", listed),
-        Line(group, "rows written", f"{rows[short]:,} and {rows[long]:,}", "the same", rows[short] == rows[long]),
+        both("statements", len),
+        Line(group, "statements by kind", listed, "the same", kinds[short] == kinds[long]),
+        both("rows written", lambda sent: sum(one.rows for one in sent)),
+        both("files listed", lambda sent: sum(one.listed for one in sent)),
+        both("files read", lambda sent: sum(one.read for one in sent)),
     ]

@@ -29,39 +29,39 @@
 
 {#- The statements after which a raw table has all columns of the contract. -#}
 {% macro create_raw_table(relation, contract) %}
-    {%- set known = load_relation(relation) -%}
+    {%- set columns = [] -%}
+    {%- for column in contract -%}{%- do columns.append({'name': column.name, 'data_type': 'varchar'}) -%}{%- endfor -%}
+    {%- for name, data_type in [
+        ('source_file', 'varchar'), ('content_hash', 'varchar'), ('source_record', 'bigint'), ('file_date', 'date'),
+        ('landing_id', 'bigint')
+    ] -%}
+        {%- do columns.append({'name': name, 'data_type': data_type}) -%}
+    {%- endfor -%}
+    {{ return(create_or_extend(relation, columns)) }}
+{% endmacro %}
+
+
+{#- The statements after which a table that loads write to has some columns: none if it has. One that an earlier version of
+    this project made may lack some. -#}
+{% macro create_or_extend(table, columns) %}
+    {%- set known = load_relation(table) -%}
+    {%- if not known -%}{{ return([create_if_missing(table, columns)]) }}{%- endif -%}
+    {%- set there = adapter.get_columns_in_relation(known) | map(attribute='name') | map('lower') | list -%}
     {%- set statements = [] -%}
-    {%- if known -%}
-        {%- set there = adapter.get_columns_in_relation(known) | map(attribute='name') | map('lower') | list -%}
-        {%- for column in contract if column.name not in there -%}
-            {%- do statements.append('alter table ' ~ relation ~ ' add column ' ~ column.name ~ ' varchar') -%}
-        {%- endfor -%}
-    {%- else -%}
-        {%- set columns = [] -%}
-        {%- for column in contract -%}{%- do columns.append({'name': column.name, 'data_type': 'varchar'}) -%}{%- endfor -%}
-        {%- for name, data_type in [
-            ('source_file', 'varchar'), ('content_hash', 'varchar'), ('source_record', 'bigint'), ('file_date', 'date'),
-            ('landing_id', 'bigint')
-        ] -%}
-            {%- do columns.append({'name': name, 'data_type': data_type}) -%}
-        {%- endfor -%}
-        {%- do statements.append(create_if_missing(relation, columns)) -%}
-    {%- endif -%}
+    {%- for column in columns if column.name not in there -%}
+        {%- do statements.append('alter table ' ~ known ~ ' add column ' ~ column.name ~ ' ' ~ column.data_type) -%}
+    {%- endfor -%}
     {{ return(statements) }}
 {% endmacro %}
 
 
-{#- The registers of the landing zone: a pre-hook of the first model that reads them. -#}
+{#- What loads and merges write down: a pre-hook of the first model that reads it. -#}
 {% macro create_registers() %}
     {{- adapter.dispatch('create_what_orders_runs')(source('landing', 'landed_files')) -}}
-    {%- for name in ['landed_files', 'refused_files', 'released_files'] %}
-        {%- set known = load_relation(source('landing', name)) -%}
-        {%- if not known %}{{ create_if_missing(source('landing', name), source_columns(name).values()) }};{% endif -%}
-        {#- One that an earlier version of this project made may lack a column. -#}
-        {%- set there = adapter.get_columns_in_relation(known) | map(attribute='name') | map('lower') | list if known else [] -%}
-        {%- for column in source_columns(name).values() if known and column.name not in there %}
-            alter table {{ known }} add column {{ column.name }} {{ column.data_type }};
-        {%- endfor %}
+    {%- for name in ['landed_files', 'refused_files', 'released_files', 'touched_days'] -%}
+        {%- for statement in create_or_extend(source('landing', name), source_columns(name).values()) %}
+            {{ statement }};
+        {%- endfor -%}
     {%- endfor %}
 {% endmacro %}
 

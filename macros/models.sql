@@ -76,7 +76,7 @@ where typed.reject_reasons is not null
     meta={'loads': feed, 'day': day},
     tags=[feed],
     transient=false,
-    pre_hook=['{{ stop_if_rows_are_missing() if execute }}', '{{ forget_ledger() if execute and not is_incremental() }}'] + (['{{ create_touched_days() }}'] if day else []),
+    pre_hook=['{{ stop_if_rows_are_missing() if execute }}', '{{ forget_ledger() if execute and not is_incremental() }}'],
     post_hook=['{{ recount_ledger() if execute and not is_incremental() }}']
         + (['{{ mark_all_days() if execute and not is_incremental() }}'] if day else [])
         + ['{{ drop_temporary_tables() if execute }}']

@@ -9,4 +9,7 @@
 {% endmacro %}
 
 
+{% macro duckdb__set_query_tag() %}{% endmacro %}
+
+
 {% macro snowflake__unset_query_tag(original_query_tag) %}{% endmacro %}

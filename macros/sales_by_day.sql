@@ -1,11 +1,6 @@
 {#- Totals of the days that a merge touched. Which days are stale is stored with the merge, so a run that was killed
     before its totals leaves them to the next. -#}
 
-{% macro create_touched_days() %}
-create table if not exists {{ source('landing', 'touched_days') }} (day date, touched_by varchar)
-{% endmacro %}
-
-
 {#- The stale `days` as ISO dates, and the `merges` that touched them. -#}
 {% macro touched_days() %}
     {%- if not at_work() -%}{{ return({'days': [], 'merges': []}) }}{%- endif -%}

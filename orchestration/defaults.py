@@ -23,6 +23,8 @@ DEFAULT_ARGS = {
     "retry_delay": timedelta(seconds=seconds("RETRY", 300)),
     "retry_exponential_backoff": 2,
     "max_retry_delay": timedelta(minutes=30),
+    # The client of a warehouse that is gone would ask for ever.
+    "execution_timeout": timedelta(hours=2),
     "retry_policy": alerts.RetryUnlessToMend(),
     "on_failure_callback": alerts.tell_failure,
 }

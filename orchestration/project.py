@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,22 @@ def use_connections(context: Any, operator: Any) -> None:
 
     A Cosmos interceptor, called right before dbt.
     """
-    for name, read in {"aws_default": _aws_default, "snowflake_prod": _snowflake_prod}.items():
-        if name == "snowflake_prod" and TARGET != "snowflake":
-            continue
-        try:
-            found = read()
-        except Exception as error:
-            raise AirflowFailException(f"The Airflow connection {name} is missing or wrong: {error}") from error
-        os.environ.update({key: value for key, value in found.items() if value is not None})
+    os.environ.update(warehouse_environment() | _read("aws_default", _aws_default))
+
+
+def warehouse_environment() -> dict[str, str]:
+    """What dbt's profile reads of the connection `snowflake_prod`; nothing where that is not the target.
+
+    Raises AirflowFailException, with its name, if it is missing or incomplete.
+    """
+    return _read("snowflake_prod", _snowflake_prod) if TARGET == "snowflake" else {}
+
+
+def _read(name: str, read: Callable[[], dict[str, str | None]]) -> dict[str, str]:
+    try:
+        return {key: value for key, value in read().items() if value is not None}
+    except Exception as error:
+        raise AirflowFailException(f"The Airflow connection {name} is missing or wrong: {error}") from error
 
 
 def _aws_default() -> dict[str, str | None]:

@@ -60,16 +60,19 @@ def _warm_up() -> None:
         import_module(module)
     from airflow.dag_processing.dagbag import DagBag
     from cosmos import settings
+    from cosmos.dbt.project import environ
     from dbt.adapters.factory import reset_adapters
     from dbt.cli.main import dbtRunner
 
-    from orchestration.project import PROFILE
+    from orchestration.project import PROFILE, warehouse_environment
 
     # As Cosmos calls dbt: other options, and dbt would parse anew.
     target = settings.cache_dir / "warm_up"
     options = {"--target-path": target, "--project-dir": PROJECT, "--profiles-dir": PROJECT}
     options |= {"--profile": PROFILE.profile_name, "--target": PROFILE.target_name}
-    result = dbtRunner().invoke(["parse", *QUIETLY, *(str(part) for option in options.items() for part in option)])
+    # What dbt has parsed counts for one profile. Its values stay here no longer than that takes.
+    with environ(warehouse_environment()):
+        result = dbtRunner().invoke(["parse", *QUIETLY, *(str(part) for option in options.items() for part in option)])
     if result.exception:
         raise result.exception
     reset_adapters()

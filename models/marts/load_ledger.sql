@@ -1,6 +1,6 @@
-{{ config(materialized='incremental', incremental_strategy='append', full_refresh=false) }}
+{{ config(materialized='register') }}
 
--- Made here once; its rows are written in the transaction of each merge (macros/merge_newest.sql).
+-- Its rows are written in the transaction of each merge (macros/merge_newest.sql).
 select
     cast(null as varchar) as source_file,
     cast(null as varchar) as content_hash,

@@ -14,7 +14,9 @@ import re
 import threading
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from string import Template
@@ -41,6 +43,7 @@ Json = dict[str, Any]
 LOCK_SECONDS = 60
 # Five minutes on Snowflake, for which nobody waits here.
 IDLE_SECONDS = 10
+TWO_DAYS = 172_800
 
 csv.field_size_limit(16_777_216)
 
@@ -88,6 +91,10 @@ class Account:
     databases: FakeSnow | None = None
     objects: set[tuple[str, str]] = field(default_factory=set)
     keys: dict[str, str] = field(default_factory=dict)
+    # Seconds after which a statement is cancelled, by warehouse.
+    timeouts: dict[str, int] = field(default_factory=dict)
+    # What was sent, and with which tag.
+    history: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=10_000))
 
 
 ACCOUNTS: dict[str, Account] = {}
@@ -184,8 +191,14 @@ class Session:
     # None while it executes a statement.
     idle_since: float | None = None
     last_query: str | None = None
+    query_tag: str = ""
     # Of a temporary table or view, by schema and name: its kind, and what it is called here.
     temporary: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def timeout(self) -> int:
+        """Seconds after which a statement is cancelled."""
+        return self.account.timeouts.get(self.warehouse, TWO_DAYS)
 
 
 SESSIONS: dict[int, Session] = {}
@@ -231,11 +244,14 @@ class Statements:
         r"|\s*alter\s+user\s|\s*alter\s+(table|view)\s+\S+\s+(alter|modify)\s+(column\s+)?\S+\s+comment\s",
         re.IGNORECASE,
     )
+    SET_QUERY_TAG = re.compile(r"\s*alter\s+session\s+set\s+query_tag\s*=\s*'((?:[^']|'')*)'\s*;?\s*", re.IGNORECASE)
     OBJECT = re.compile(
         r"\s*(create|drop)\s+(?:or\s+replace\s+)?(role|warehouse|user|(?:storage\s+)?integration)\s+"
         r"(if\s+(?:not\s+)?exists\s+)?(\w+)(.*)",
         re.IGNORECASE | re.DOTALL,
     )
+    TIMEOUT = re.compile(r"\bstatement_timeout_in_seconds\s*=\s*(\d+)", re.IGNORECASE)
+    ALTER_WAREHOUSE = re.compile(r"\s*alter\s+warehouse\s+(?:if\s+exists\s+)?(\w+)\s+set\s+(.*)", re.IGNORECASE)
     DROP_DATABASE = re.compile(r"\s*drop\s+database\s+(?:if\s+exists\s+)?(\w+)\s*;?\s*", re.IGNORECASE)
     USE_WAREHOUSE = re.compile(r"\s*use\s+warehouse\s+(\w+)\s*;?\s*", re.IGNORECASE)
     DONE = "select 'Statement executed successfully.' as \"status\""
@@ -253,19 +269,26 @@ class Statements:
         """
         if re.match(r"\s*create\s+schema\s", sql, re.IGNORECASE):
             sql = re.sub(r"\swith\s+managed\s+access\b", "", sql, flags=re.IGNORECASE)
+        state = _session(connection)
+        state.account.history.append((sql, state.query_tag))
         bare = re.sub(r"\A(\s*/\*.*?\*/)+|(\s*/\*[^*]*\*/\s*;?)+\s*\Z", "", sql, flags=re.DOTALL)
         if found := self.LIST.fullmatch(bare):
             return self._listing(found.group(1), (found.group(2) or "").lstrip("/"), connection)
+        if found := self.SET_QUERY_TAG.fullmatch(bare):
+            state.query_tag = found.group(1).replace("''", "'")
         if self.ACCEPTED.match(bare):
             return self.DONE
         if found := self.OBJECT.fullmatch(bare):
-            self._object(_session(connection).account, *found.groups())
+            self._object(state.account, *found.groups())
+            return self.DONE
+        if (found := self.ALTER_WAREHOUSE.fullmatch(bare)) and (timeout := self.TIMEOUT.search(found.group(2))):
+            state.account.timeouts[found.group(1).upper()] = int(timeout.group(1))
             return self.DONE
         if found := self.DROP_DATABASE.fullmatch(bare):
             self._drop_database(found.group(1).upper(), connection)
             return self.DONE
         if found := self.USE_WAREHOUSE.fullmatch(bare):
-            state, warehouse = _session(connection), found.group(1).upper()
+            warehouse = found.group(1).upper()
             if ("WAREHOUSE", warehouse) not in state.account.objects:
                 raise refuse("Object does not exist, or operation cannot be performed.", 2043, "02000")
             state.warehouse = warehouse
@@ -299,6 +322,8 @@ class Statements:
             raise refuse(f"Object '{name}' already exists.", 2002, "42710")
         elif not known:
             account.objects.add((kind, name))
+            if kind == "WAREHOUSE" and (timeout := Statements.TIMEOUT.search(rest)):
+                account.timeouts[name] = int(timeout.group(1))
             if key := re.search(r"rsa_public_key\s*=\s*'([^']*)'", rest, re.IGNORECASE):
                 body = key.group(1)
                 account.keys[name] = f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"
@@ -354,13 +379,13 @@ def statements(s3: Any) -> None:
                 606,
                 "57P03",
             )
-        for prepare in (result_scan, temporary_tables, sequences):
+        for prepare in (result_scan, query_history, temporary_tables, sequences):
             expression = prepare(expression, self._conn)
         return transform(self, expression, params)
 
     def _execute(self: Any, transformed: Expr, params: Any = None) -> None:
         state = _session(self._conn)
-        with locks(transformed, state):
+        with cancelled_in_time(self._duck_conn, state), locks(transformed, state):
             if isinstance(transformed, (exp.Create, exp.Drop, exp.Alter)) and state.in_transaction:
                 end_by_ddl(self, state)
             try:
@@ -423,6 +448,20 @@ def result_scan(expression: Expr, connection: Any) -> Expr:
     return expression
 
 
+def query_history(expression: Expr, connection: Any) -> Expr:
+    """QUERY_HISTORY (sql-reference/functions/query_history): the statements of the account, and the tag of each; of its
+    columns these two. fakesnow does not know it.
+    """
+    for function in list(expression.find_all(exp.TableFromRows)):
+        if isinstance(function.this, exp.Dot) and function.this.name.upper() == "QUERY_HISTORY":
+            history = list(_session(connection).account.history)
+            name = f"_result_{next(STATEMENTS.numbers)}"
+            columns = {"QUERY_TEXT": [text for text, _ in history], "QUERY_TAG": [tag for _, tag in history]}
+            connection._duck_conn.register(name, pa.table(columns))
+            function.replace(_table(name))
+    return expression
+
+
 def temporary_tables(expression: Expr, connection: Any) -> Expr:
     """A temporary table or view lives in a schema, for its session alone (user-guide/tables-temp-transient,
     sql-reference/sql/create-view). DuckDB's live in a catalog of their own, and fakesnow fails for a qualified name.
@@ -464,6 +503,31 @@ def sequences(expression: Expr, _: Any) -> Expr:
     return expression
 
 
+def timed_out(seconds: int) -> ProgrammingError:
+    """What a statement is answered that took too long."""
+    text = f"Statement reached its statement or warehouse timeout of {seconds} second(s) and was canceled."
+    return refuse(text, 630, "57014")
+
+
+@contextmanager
+def cancelled_in_time(connection: Any, state: Session) -> Iterator[None]:
+    """A statement that takes longer than its warehouse allows is cancelled (sql-reference/parameters,
+    STATEMENT_TIMEOUT_IN_SECONDS; two days if nobody says otherwise). fakesnow knows no time-out.
+    """
+    seconds = state.timeout
+    alarm = threading.Timer(seconds, connection.interrupt)
+    alarm.daemon = True
+    alarm.start()
+    try:
+        yield
+    except Error as error:
+        if isinstance(error.__cause__, duckdb.InterruptException):
+            raise timed_out(seconds) from error
+        raise
+    finally:
+        alarm.cancel()
+
+
 class locks:
     """DML waits for the locks of another transaction, which is rolled back if it has been idle for a while, as that of
     a client that was killed (sql-reference/transactions, "Resource locking" and "Aborting transactions": five minutes).
@@ -479,9 +543,12 @@ class locks:
         with OWNERS:
             self.state.idle_since = None
         if self.writes and not self.state.owns_lock:
-            deadline = time.monotonic() + LOCK_SECONDS
+            deadline, timeout = time.monotonic() + LOCK_SECONDS, self.state.timeout
+            cancelled = time.monotonic() + timeout
             while not LOCK.acquire(timeout=1):
                 roll_back_the_idle()
+                if time.monotonic() > cancelled:
+                    raise timed_out(timeout)
                 if time.monotonic() > deadline:
                     raise refuse("Lock wait timeout: another session has a transaction open.", 625, "57014")
             with OWNERS:

@@ -4,19 +4,44 @@ import hashlib
 import os
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from reference import PROJECT, Tables
+from snowflake.connector.cursor import SnowflakeCursor
 from warehouse import Project, Warehouse
 
-from orchestration.local.snowflake import Snowflake, snowflake
+from bench.statements import statement_of
+from orchestration.local.snowflake import ADMINISTRATOR, Snowflake, snowflake
 from orchestration.local.storage import storage
 
 BUCKET = "company-data-lake"
+
+
+MERGE = "model.reference_pipeline.daily_sales"
+
+
+@contextmanager
+def before_merge(text: str, act: Callable[[SnowflakeCursor], None]) -> Iterator[None]:
+    """Acts once while builds run in this process: right before the merge of sales sends a statement."""
+    execute, done = SnowflakeCursor.execute, []
+
+    def acting(cursor: SnowflakeCursor, command: str, *arguments, **options):
+        sent = statement_of(command)
+        if sent.node == MERGE and sent.text.lower() == text and not done:
+            done.append(True)
+            act(cursor)
+        return execute(cursor, command, *arguments, **options)
+
+    SnowflakeCursor.execute = acting
+    try:
+        yield
+    finally:
+        SnowflakeCursor.execute = execute
+    assert done, f"the merge has sent no {text}"
 
 
 @contextmanager
@@ -104,6 +129,10 @@ class Account(OnSnowflake):
 
     def connect(self) -> Any:
         return self.running.connect(self.name)
+
+    def administrator(self) -> Any:
+        """A connection of who may do everything there."""
+        return self.running.connect(self.name, user=ADMINISTRATOR, role="ACCOUNTADMIN", warehouse="")
 
 
 @dataclass

@@ -1,14 +1,19 @@
 """`make changed`: what differs from production is built and tested beside it, and production is only read."""
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+
 import duckdb
 import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 from reference import SALES
+from snowflake_warehouse import Account, server, snowflake_project
 from test_files import FIRST, file
 from warehouse import DATABASE, Project, Warehouse, environment
 
-SELECTED = ("--target", "ci", "--select", "state:modified+", "--defer", "--exclude-resource-type", "unit_test")
+SELECTED = ("--select", "state:modified+", "--defer", "--exclude-resource-type", "unit_test")
 # Changes that say the same in other words.
 CHANGES = {
     "sales_by_day": ("group by day, store_id, currency", "group by store_id, day, currency"),
@@ -16,12 +21,19 @@ CHANGES = {
 }
 
 
-@pytest.fixture(scope="module")
-def production(project: Project, tmp_path_factory) -> Warehouse:
-    warehouse = Warehouse(project, tmp_path_factory.mktemp("production") / "warehouse", feeds=(SALES,))
-    warehouse.land({f"raw/sales/{FIRST}/sales_export.csv": file(FIRST)})
-    assert not warehouse.build().red
-    return warehouse
+@pytest.fixture(scope="module", params=["duckdb", pytest.param("snowflake", marks=pytest.mark.long)])
+def production(project: Project, request, tmp_path_factory) -> Iterator[Warehouse]:
+    folder = tmp_path_factory.mktemp("production")
+    with ExitStack() as stack:
+        if request.param == "snowflake":
+            running = stack.enter_context(server(folder))
+            project = snowflake_project(folder / "project", running.environment())
+            warehouse = Account(project, folder / "warehouse", feeds=(SALES,), running=running)
+        else:
+            warehouse = Warehouse(project, folder / "warehouse", feeds=(SALES,))
+        warehouse.land({f"raw/sales/{FIRST}/sales_export.csv": file(FIRST)})
+        assert not warehouse.build().red
+        yield warehouse
 
 
 def models_and_tests(names: set[str], project: Project) -> set[str]:
@@ -39,22 +51,29 @@ def models_and_tests(names: set[str], project: Project) -> set[str]:
 def test_a_change_is_built_with_what_descends_from_it(model, built, production, tmp_path) -> None:
     before, state = production.tables(), tmp_path / "state"
     copy = production.project.copy(tmp_path / "project")
-    with environment(**production.places, CI_WAREHOUSE_PATH=str(tmp_path / "ci.duckdb")):
+    on_snowflake = isinstance(production, Account)
+    target = ("--target", "snowflake_ci" if on_snowflake else "ci")
+    with environment(**production.places, CI_WAREHOUSE_PATH=str(tmp_path / "ci.duckdb"), DBT_SCHEMA=f"ci_{model}"):
         parse = ["parse", *production.project.options(), "--target-path", str(state), "--write-json"]
         assert dbtRunner().invoke(parse).success
         copy.patch(f"models/marts/sales/{model}.sql", dict([CHANGES[model]]))
-        borrow = ["run-operation", "borrow_registers", "--target", "ci", *copy.options()]
+        borrow = ["run-operation", "borrow_registers", *target, *copy.options()]
         assert dbtRunner().invoke(borrow).success
-        result = dbtRunner().invoke(["build", *SELECTED, "--state", str(state), *copy.options()])
+        result = dbtRunner().invoke(["build", *target, *SELECTED, "--state", str(state), *copy.options()])
     DuckDBConnectionManager.close_all_connections()
     assert result.success, result.exception or [one.message for one in result.result]
     assert {one.node.name for one in result.result.results} == models_and_tests(built, production.project)
     assert production.tables() == before
-    with duckdb.connect(tmp_path / "ci.duckdb", read_only=True) as connection:
-        connection.execute(f"attach '{production.folder / DATABASE}' as production (read_only)")
-        for name in built:
+    for name in built:
+        if on_snowflake:
             ours, theirs = (
-                connection.execute(f"select * from {schema}.{name} order by all").fetchall()
-                for schema in ("ci_prod", "production.prod")
+                Counter(production.query(f"select * from {schema}.{name}")) for schema in (f"ci_{model}_prod", "prod")
             )
-            assert ours == theirs
+        else:
+            with duckdb.connect(tmp_path / "ci.duckdb", read_only=True) as connection:
+                connection.execute(f"attach '{production.folder / DATABASE}' as production (read_only)")
+                ours, theirs = (
+                    Counter(connection.execute(f"select * from {schema}.{name}").fetchall())
+                    for schema in ("ci_prod", "production.prod")
+                )
+        assert ours == theirs

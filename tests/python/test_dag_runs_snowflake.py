@@ -1,5 +1,6 @@
 """The DAGs by a real Airflow on the local Snowflake, reached by the connection `snowflake_prod` alone."""
 
+import json
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -35,6 +36,22 @@ def test_a_day_is_loaded_and_a_bad_one_is_not(airflow: AirflowSession) -> None:
     assert len(airflow.query(ledger)) == 1
     told = [message["text"] for message in airflow.chat.messages if str(BAD_DAY) in message["text"]]
     assert any("File refused: raw/sales/2024-01-06/sales_export.csv" in text for text in told)
+
+
+def test_snowflake_is_told_whose_each_statement_is(airflow: AirflowSession) -> None:
+    history = "select query_tag, query_text from table(information_schema.query_history())"
+    sent = [(json.loads(tag), text) for tag, text in airflow.query(history) if tag]
+    merges = {tag["run"] for tag, text in sent if tag["node"].endswith(".daily_sales") and "merge into" in text}
+    assert len(merges) == 1
+    assert {tag["dag"] for tag, _ in sent} == {airflow.dag_id}
+
+
+def test_dbt_parses_the_project_for_no_task(airflow: AirflowSession, folder: Path) -> None:
+    """The scheduler has done so for all of them, with what the connection says."""
+    (warm,) = folder.rglob("warm_up/partial_parse.msgpack")
+    kept = list(folder.rglob("target/partial_parse.msgpack"))
+    assert kept
+    assert {path.read_bytes() for path in kept} == {warm.read_bytes()}
 
 
 def test_the_key_is_in_no_file(airflow: AirflowSession, folder: Path) -> None:

@@ -4,6 +4,7 @@ Each repaired statement is run here and on fakesnow as it comes. As soon as that
 fails: the repair is to go.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import pytest
 import snowflake.connector
 from cryptography.hazmat.primitives.asymmetric import rsa
 from fakesnow.instance import FakeSnow
+from reference import PROJECT
 from snowflake.connector.errors import DatabaseError, ProgrammingError
 from snowflake_warehouse import BUCKET, server
 from starlette.testclient import TestClient
@@ -61,6 +63,11 @@ REPAIRS = {
         "select a from u",
         [(1,)],
         ("select 1 as a", "create temporary table u as select a from table(result_scan(last_query_id()))"),
+    ),
+    "query_history": Repair(
+        "select query_text from table(information_schema.query_history()) where query_tag = 'it''s I' limit 1",
+        [("select 1 as a",)],
+        ("alter session set query_tag = 'it''s I'", "select 1 as a"),
     ),
     "a temporary table in a schema": Repair(
         "select a from s.u", [(1,)], ("create or replace temporary table s.u as select 1 as a",)
@@ -178,6 +185,21 @@ def test_a_transaction_whose_client_is_lost_stops_nobody_for_long(running: Snowf
         with running.connect("lost") as other:
             other.cursor().execute("update prod.t set a = a + 10")
             assert other.cursor().execute("select a from prod.t").fetchall() == [(11,)]
+
+
+@pytest.mark.parametrize("slow", ["waits", "computes"])
+def test_a_statement_that_takes_too_long_is_cancelled(slow: str, running: Snowflake) -> None:
+    with account(running, f"slow_{slow}") as one, running.connect(f"slow_{slow}") as other:
+        one.cursor().execute("create table prod.t (a number)")
+        one.cursor().execute(f"insert into prod.t values {', '.join(['(1)'] * 1000)}")
+        one.cursor().execute("alter warehouse compute_wh set statement_timeout_in_seconds = 2")
+        long = "select sum(t.a + u.a + v.a + w.a) from prod.t, prod.t as u, prod.t as v, prod.t as w"
+        if slow == "waits":
+            for statement in ("begin", "update prod.t set a = 2"):
+                one.cursor().execute(statement)
+            long = "update prod.t set a = 3"
+        with pytest.raises(ProgrammingError, match=r"warehouse timeout of 2 second\(s\) and was canceled"):
+            other.cursor().execute(long)
 
 
 def test_a_transaction_ends_with_its_session(running: Snowflake) -> None:
@@ -311,7 +333,8 @@ def test_it_is_gone_with_its_owner(end: str, tmp_path: Path) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parent,
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
     )
     supervisor = psutil.Process(int(owner.stdout.readline().split()[0]))
     family = [supervisor, *supervisor.children(recursive=True)]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from reference import SALES, Reference
 from snowflake.connector.cursor import SnowflakeCursor
-from snowflake_warehouse import Account, server, snowflake_project
+from snowflake_warehouse import MERGE, Account, before_merge, server, snowflake_project
 from test_files import CASES, file, row
 from warehouse import compare
 
@@ -23,7 +23,6 @@ from bench.statements import Statement, recorded, statement_of
 pytestmark = pytest.mark.xdist_group("snowflake_kills")
 
 FIRST, DAY = date(2024, 1, 1), date(2024, 1, 2)
-MERGE = "model.reference_pipeline.daily_sales"
 # One by one, so that they come in one order.
 ONE_BY_ONE = ("--threads", "1")
 
@@ -122,23 +121,18 @@ def test_a_merge_killed_before_its_commit_is_made_good_by_the_next(trials: tuple
 def test_a_merge_of_what_another_run_has_merged_meanwhile_stops(trials: tuple[Trials, list[Statement]]) -> None:
     made, _ = trials
     made.land()
-    account, execute, begun = made.account, SnowflakeCursor.execute, []
+    account, said = made.account, []
     # A process of its own: a fork would end the sessions of this one.
     options = [*account.selection("unit_test"), *account.project.options()]
     another = [Path(sys.executable).with_name("dbt"), "build", *options]
 
-    def beside(cursor: SnowflakeCursor, command: str, *arguments, **options):
-        sent = statement_of(command)
-        if sent.node == MERGE and sent.text.lower() == "begin" and not begun:
-            begun.append(subprocess.run(another, env={**os.environ, **account.places}, capture_output=True, text=True))
-        return execute(cursor, command, *arguments, **options)
+    def beside(_: SnowflakeCursor) -> None:
+        run = subprocess.run(another, env={**os.environ, **account.places}, capture_output=True, text=True)
+        said.append(run.stdout)
 
-    SnowflakeCursor.execute = beside
-    try:
+    with before_merge("begin", beside):
         broken = account.build(*ONE_BY_ONE).broken
-    finally:
-        SnowflakeCursor.execute = execute
-    assert broken.keys() >= {"daily_sales"}, begun[0].stdout
+    assert broken.keys() >= {"daily_sales"}, said
     assert "another run has merged raw/sales/" in broken["daily_sales"]
     made.load()
 

@@ -6,6 +6,7 @@
 import difflib
 import os
 import re
+from collections.abc import Iterator
 from itertools import groupby
 
 import pytest
@@ -36,7 +37,8 @@ DDL_OF_PRODUCTION = re.compile(
 
 
 @pytest.fixture(scope="module")
-def second_day(tmp_path_factory) -> list[Statement]:
+def account(tmp_path_factory) -> Iterator[Account]:
+    """An account with a day in production, and the next in the landing zone."""
     folder = tmp_path_factory.mktemp("snowflake")
     with server(folder) as running:
         account = Account(
@@ -46,8 +48,13 @@ def second_day(tmp_path_factory) -> list[Statement]:
         account.land({first: file(FIRST)})
         assert not account.build(run_date=FIRST).red
         account.land({first: file(FIRST), second: file(FIRST.replace(day=2))})
-        with recorded() as statements:
-            assert not account.build(run_date=FIRST.replace(day=2)).red
+        yield account
+
+
+@pytest.fixture(scope="module")
+def second_day(account: Account) -> list[Statement]:
+    with recorded() as statements:
+        assert not account.build(run_date=FIRST.replace(day=2)).red
     return statements
 
 
@@ -101,3 +108,14 @@ def test_a_seed_is_replaced_at_once(second_day) -> None:
     """A load beside it never finds it empty."""
     sent = [one.text.split()[0].lower() for one in second_day if one.node.startswith("seed.")]
     assert sent == ["alter", "begin", "delete", "begin", "insert", "commit"]
+
+
+def test_a_view_is_replaced_if_its_definition_is_another(account: Account) -> None:
+    columns = "select column_name from information_schema.columns where table_name = 'LOAD_METRICS'"
+    before = account.query(columns)
+    with account.connect() as connection:
+        for statement in ("create or replace view {} as select 1 as a", "comment on view {} is 'by hand'"):
+            connection.cursor().execute(statement.format("prod.load_metrics"))
+    assert account.query(columns) == [("A",)]
+    assert not account.build("--select", "load_metrics").broken
+    assert account.query(columns) == before
