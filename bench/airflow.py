@@ -28,12 +28,14 @@ import sys, time
 from airflow.dag_processing.dagbag import DagBag
 from orchestration.local.services import DAGS
 FILE = sys.argv[1]
-for _ in range(3):
+took = []
+for _ in range(6):
     begun = time.process_time()
     bag = DagBag(DAGS / FILE)
-    took = time.process_time() - begun
+    took.append(time.process_time() - begun)
 assert bag.dags and not bag.import_errors, bag.import_errors
-print("took", took)
+# The first one imports.
+print("took", min(took[1:]))
 """
 
 

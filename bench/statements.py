@@ -31,7 +31,7 @@ HISTORIES = (3, 300)
 SALES_A_DAY = 50
 # What a person would call a statement.
 KINDS = re.compile(
-    r"(create) (?:or replace )?((?:temporary )?(?:table|view))|(drop) ((?:table|view))|(alter session)|(copy into)"
+    r"(create) (?:or replace )?((?:temporary )?(?:table|view))|(drop) (table|view)|(alter session)|(copy into)"
     r"|([a-z]+)",
     re.IGNORECASE,
 )
@@ -58,8 +58,10 @@ class Statement:
     @property
     def kind(self) -> str:
         """`select`, `merge`, `create temporary table`, ..."""
-        found = KINDS.match(re.sub(r"\A(\s|--[^\n]*\n|/\*.*?\*/)*", "", self.text, flags=re.DOTALL))
-        return " ".join(part for part in found.groups() if part).lower()
+        begins = re.sub(r"\A(\s|--[^\n]*\n|/\*.*?\*/)*", "", self.text, flags=re.DOTALL)
+        found = KINDS.match(" ".join(begins.split()[:6]))
+        kind = " ".join(part for part in found.groups() if part).lower()
+        return "select" if kind == "with" else kind
 
 
 def statement_of(command: str) -> Statement:
@@ -129,14 +131,16 @@ def lines(found: dict[int, list[Statement]]) -> list[Line]:
     kinds = {days: Counter(statement.kind for statement in sent) for days, sent in found.items()}
     listed = ", ".join(f"{number} {kind}" for kind, number in kinds[long].most_common())
 
-    def both(what: str, count: Callable[[list[Statement]], int]) -> Line:
+    def both(what: str, count: Callable[[list[Statement]], int], grows: float = 1) -> Line:
         before, after = count(found[short]), count(found[long])
-        return Line(group, what, f"{before:,} and {after:,}", "the same", before == after)
+        goal = f"at most {grows:g} times" if grows > 1 else "the same"
+        return Line(group, what, f"{before:,} and {after:,}", goal, before <= after * grows and after <= before * grows)
 
     return [
         both("statements", len),
         Line(group, "statements by kind", listed, "the same", kinds[short] == kinds[long]),
-        both("rows written", lambda sent: sum(one.rows for one in sent)),
+        # A day of other sales has a store more or less.
+        both("rows written", lambda sent: sum(one.rows for one in sent), grows=1.1),
         both("files listed", lambda sent: sum(one.listed for one in sent)),
-        both("files read", lambda sent: sum(one.read for one in sent)),
+        both("files read, for the header and for the rows", lambda sent: sum(one.read for one in sent)),
     ]
