@@ -106,7 +106,8 @@ def accounts(public_key: str) -> None:
     """Key-pair authentication (user-guide/key-pair-auth): the client signs a token that names account and user.
 
     An account sees nothing of another one (user-guide/admin-account-identifier); a role that is not there lets nobody
-    in (user-guide/security-access-control-overview). fakesnow lets everybody in, and all accounts are one.
+    in (user-guide/security-access-control-overview), and a database that is not there is not made by who connects to
+    it. fakesnow lets everybody in, and all accounts are one.
     """
     login = server.login_request
 
@@ -129,7 +130,9 @@ def accounts(public_key: str) -> None:
                 f"Role '{role}' specified in the connect string does not exist or not authorized. Contact your local "
                 "system administrator, or attempt to login with another role, e.g. PUBLIC.",
             )
-        account.databases = account.databases or FakeSnow()
+        account.databases = account.databases or FakeSnow(
+            create_database_on_connect=False, create_schema_on_connect=False
+        )
         server.shared_fs = account.databases
         answer = json.loads((await login(request)).body)
         # The client ends a session only if it has this token, which could renew it.

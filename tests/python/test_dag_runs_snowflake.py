@@ -1,12 +1,14 @@
 """The DAGs by a real Airflow on the local Snowflake, reached by the connection `snowflake_prod` alone."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
 from airflow_fixtures import AirflowSession, airflow_in
+from reference import PROJECT
 from test_files import CASES, file
 
 # What the tests of this file share is made once.
@@ -22,6 +24,8 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def airflow(folder: Path) -> Iterator[AirflowSession]:
+    # The manifest of this target.
+    subprocess.run(["make", "setup", "DBT_TARGET=snowflake"], cwd=PROJECT, check=True)
     with airflow_in(folder, on_snowflake=True) as session:
         yield session
 

@@ -15,6 +15,7 @@ import pytest
 from histories import Batch, batches
 from hypothesis import given, settings
 from reference import SALES
+from snowflake.connector import DictCursor
 from snowflake_warehouse import Database, snowflake_project
 from test_histories import ANYTHING_SLOW, play
 from test_snowflake import has_files
@@ -57,14 +58,17 @@ def run(database: Database, *statements: str) -> None:
 
 def drop_what_smoke_made(database: Database) -> None:
     """Drops the database if it is there; one that was not made here is refused."""
+    if DATABASE.upper() not in names(database, "show databases"):
+        return
+    if MADE_HERE.upper() not in names(database, f"show schemas in database {DATABASE}"):
+        pytest.fail(f"The database {DATABASE} was not made by make smoke: set SMOKE_DATABASE to another name.")
+    run(database, f"drop database {DATABASE}")
+
+
+def names(database: Database, listing: str) -> set[str]:
+    """What a SHOW lists. Its LIKE would take `_` for any character."""
     with database.connect() as connection:
-        there = connection.cursor().execute(f"show databases like '{DATABASE}'").fetchall()
-        if not there:
-            return
-        marks = f"show schemas like '{MADE_HERE}' in database {DATABASE}"
-        if not connection.cursor().execute(marks).fetchall():
-            pytest.fail(f"The database {DATABASE} was not made by make smoke: set SMOKE_DATABASE to another name.")
-        connection.cursor().execute(f"drop database {DATABASE}")
+        return {row["name"] for row in connection.cursor(DictCursor).execute(listing).fetchall()}
 
 
 def set_up(database: Database) -> list[str]:

@@ -14,6 +14,7 @@ import pytest
 from histories import Batch, batches
 from hypothesis import given, settings
 from reference import FEEDS, SALES, Feed, Reference
+from snowflake.connector import DictCursor
 from snowflake_warehouse import Account, server, snowflake_project
 from tables import KINDS, with_prices
 from test_audit import audit
@@ -240,8 +241,8 @@ def test_production_is_what_the_reference_says(laboratory: Laboratory, batch: Ba
 
 
 @pytest.mark.long
-@settings(max_examples=10, deadline=None, suppress_health_check=ANYTHING_SLOW)
-@given(batch=batches(10))
+@settings(max_examples=5, deadline=None, suppress_health_check=ANYTHING_SLOW)
+@given(batch=batches(20))
 def test_production_is_what_the_reference_says_a_hundred_times(laboratory: Laboratory, batch: Batch) -> None:
     run(batch, laboratory)
 
@@ -258,7 +259,8 @@ def test_the_smoke_suite_has_run_here(running: Snowflake, tmp_path) -> None:
     done = subprocess.run(command, env=env, cwd=PROJECT, capture_output=True, text=True)
     assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout[-3000:]
     with running.connect("smoke", role="SYSADMIN") as connection:
-        assert not connection.cursor().execute("show databases like 'reference_pipeline_smoke'").fetchall()
+        databases = connection.cursor(DictCursor).execute("show databases").fetchall()
+        assert "REFERENCE_PIPELINE_SMOKE" not in {row["name"] for row in databases}
         assert not storage.client.list_objects_v2(Bucket=storage.bucket, Prefix="smoke/").get("Contents")
         connection.cursor().execute("create database reference_pipeline_smoke")
     done = subprocess.run(command, env=env, cwd=PROJECT, capture_output=True, text=True)
@@ -266,7 +268,7 @@ def test_the_smoke_suite_has_run_here(running: Snowflake, tmp_path) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=10, deadline=None, suppress_health_check=ANYTHING_SLOW)
-@given(batch=batches(3, KINDS))
+@settings(max_examples=4, deadline=None, suppress_health_check=ANYTHING_SLOW)
+@given(batch=batches(5, KINDS))
 def test_tables_are_what_the_reference_says(tables_laboratory: Laboratory, batch: Batch) -> None:
     run(batch, tables_laboratory)
