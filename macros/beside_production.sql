@@ -15,7 +15,19 @@
         {%- do adapter.create_schema(table.without_identifier()) -%}
         {%- do run_query('create or replace table ' ~ table ~ ' as select * from ' ~ there) -%}
     {%- endfor -%}
+    {%- do adapter.dispatch('continue_what_orders_runs')(source('landing', 'landed_files')) -%}
     {%- do adapter.commit() -%}
+{% endmacro %}
+
+
+{#- The twin of create_what_orders_runs for registers that have rows: numbers go on behind theirs. -#}
+{% macro duckdb__continue_what_orders_runs(landed) %}{% endmacro %}
+
+{% macro snowflake__continue_what_orders_runs(landed) %}
+    {%- set last = run_query('select coalesce(max(landing_id), 0) from ' ~ landed).rows[0][0] | int -%}
+    {%- set ids = landed.include(identifier=false) ~ '.landing_ids' -%}
+    {%- do run_query('create or replace sequence ' ~ ids ~ ' start ' ~ (last + 1) ~ ' increment 1 order') -%}
+    {%- do run_query('create or replace table ' ~ source('landing', 'merge_turns') ~ ' as select 0 as turn') -%}
 {% endmacro %}
 
 

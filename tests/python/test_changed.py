@@ -21,7 +21,7 @@ CHANGES = {
 }
 
 
-@pytest.fixture(scope="module", params=["duckdb", pytest.param("snowflake", marks=pytest.mark.long)])
+@pytest.fixture(scope="module", params=["duckdb", "snowflake"])
 def production(project: Project, request, tmp_path_factory) -> Iterator[Warehouse]:
     folder = tmp_path_factory.mktemp("production")
     with ExitStack() as stack:
