@@ -187,14 +187,6 @@ def test_graph_colours(dag):
     assert {name: dag.get_task(name).ui_color for name in colours} == colours
 
 
-def test_the_dag_is_read_fast(dag):
-    from airflow.dag_processing.dagbag import DagBag
-
-    start = time.process_time()
-    DagBag(DAG_FILE)
-    assert time.process_time() - start < 0.3
-
-
 @pytest.mark.parametrize(
     ("error", "action"),
     [
