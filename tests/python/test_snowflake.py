@@ -156,6 +156,18 @@ def test_stories_of_tables(name: str, on_snowflake, running, tmp_path) -> None:
     tell(on_snowflake, tmp_path / "account", name, partial(Account, running=running))
 
 
+def landed(on_snowflake: Project, running: Snowflake, folder: Path) -> tuple[Account, Reference]:
+    """An account in whose landing zone waits what several runs are to load, and what it then comes to."""
+    account, expected = Account(on_snowflake, folder, feeds=(SALES,), running=running), Reference()
+    for files in BEFORE:
+        account.land(files)
+        expected.load(files)
+        compare(expected, account, account.build())
+    account.land(LANDED)
+    expected.load(LANDED)
+    return account, expected
+
+
 def at_once(account: Account, days: list[date], apart: int, folder: Path) -> list[str]:
     """Builds of several days, some seconds apart; what broke."""
     runs = []
@@ -178,13 +190,7 @@ def at_once(account: Account, days: list[date], apart: int, folder: Path) -> lis
 @pytest.mark.parametrize("apart", [0, 1, 3])
 def test_three_runs_at_once(apart: int, on_snowflake, running, tmp_path) -> None:
     """Each corrects the others' days; whatever the order of what they do, production and totals are as of one run."""
-    account, expected = Account(on_snowflake, tmp_path / "account", feeds=(SALES,), running=running), Reference()
-    for files in BEFORE:
-        account.land(files)
-        expected.load(files)
-        compare(expected, account, account.build())
-    account.land(LANDED)
-    expected.load(LANDED)
+    account, expected = landed(on_snowflake, running, tmp_path / "account")
     assert at_once(account, DAYS, apart, tmp_path) == []
     compare(expected, account, account.dbt("test", "--select", "no_file_to_mend"))
 
@@ -193,13 +199,7 @@ def test_three_runs_at_once(apart: int, on_snowflake, running, tmp_path) -> None
 @pytest.mark.parametrize("apart", [0, 1, 2])
 def test_two_runs_of_one_day_at_once(apart: int, on_snowflake, running, tmp_path) -> None:
     """Both may take the same new file. One may stop and say why; nothing is lost or there twice."""
-    account, expected = Account(on_snowflake, tmp_path / "account", feeds=(SALES,), running=running), Reference()
-    for files in BEFORE:
-        account.land(files)
-        expected.load(files)
-        compare(expected, account, account.build())
-    account.land(LANDED)
-    expected.load(LANDED)
+    account, expected = landed(on_snowflake, running, tmp_path / "account")
     broken = at_once(account, [DAYS[0], DAYS[0]], apart, tmp_path)
     assert len(broken) < 2 and all("another run has merged" in one for one in broken)
     compare(expected, account, account.build())
