@@ -4,7 +4,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The newest that runs: a name on the PATH may be a shim of a version that is not installed.
+IS_PYTHON := -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python $(IS_PYTHON) 2>/dev/null && echo $$python && break; done)
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
@@ -17,9 +20,11 @@ help: ## List the commands
 
 .PHONY: setup
 setup: .venv/.ready profiles.yml demo/landing $(TARGET)/manifest.json ## Make .venv, profiles.yml, the demo data and dbt's manifest; again whenever a model is added
+	@$(if $(filter setup,$(MAKECMDGOALS)),echo "Ready. Type 'make run' for daily sales by a real Airflow; 'make' lists every command.",:)
 
 .venv/bin/uv:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { echo "Python 3.11 is needed; found $$($(PYTHON) --version 2>&1). Set PYTHON=/path/to/python3.11."; exit 1; }
+	@$(or $(PYTHON),false) $(IS_PYTHON) 2>/dev/null || { echo "Python 3.11, 3.12 or 3.13 is needed; found $$($(or $(PYTHON),python3) --version 2>&1). Install one, or set PYTHON=/path/to/python3.13."; exit 1; }
+	@echo "Making .venv with $$($(PYTHON) --version), $$(command -v $(PYTHON))."
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 

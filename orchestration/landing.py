@@ -439,7 +439,16 @@ def _header(head: bytes, feed: Feed) -> tuple[list[str], str | None]:
 
 
 def _names(names: Sequence[str]) -> str:
-    return ", ".join(name[:80] or "(no name)" for name in islice(names, 20))
+    return ", ".join(_shown(name[:80]) for name in islice(names, 20))
+
+
+def _shown(name: str) -> str:
+    """A name so that it is told from one that looks the same."""
+    if not name:
+        return "(no name)"
+    if name != name.strip() or not name.isprintable():
+        return ascii(name)
+    return name if name.isascii() else f"{name} ({name!a})"
 
 
 @dataclass(frozen=True)

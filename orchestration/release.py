@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import sys
 from datetime import UTC, datetime
 
@@ -40,7 +41,13 @@ def main() -> int:
     parser.add_argument("--reason", default="", help="why it is let through")
     parser.add_argument("--by", default="", help="who lets it through; by default the user of this machine")
     options = parser.parse_args()
-    return 0 if release(options.file, options.reason, options.by.strip() or getpass.getuser()) else 1
+    try:
+        released_by = options.by.strip() or getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that no user has
+        parser.exit(
+            1, f"Who lets it through? This machine has no name for the user {os.getuid()}. Write BY=your-name.\n"
+        )
+    return 0 if release(options.file, options.reason, released_by) else 1
 
 
 if __name__ == "__main__":

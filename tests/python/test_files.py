@@ -157,6 +157,13 @@ def test_what_comes_of_a_file(warehouse: Warehouse, loaded: Built, name: str) ->
         assert any(case.says in warning for warning in warned)
 
 
+@pytest.mark.parametrize(("rate", "says"), [("0.07", "more than 7 %"), ("0.001", "more than 0.1 %")])
+def test_the_rate_is_told_as_it_was_written(warehouse: Warehouse, loaded: Built, rate: str, says: str) -> None:
+    warehouse.dbt("run", "--select", "files_to_mend", "--vars", f"{{max_reject_rate: {rate}}}")
+    [(reason,)] = warehouse.query("select reason from staging.files_to_mend where failed_check = 'reject_rate'")
+    assert says in reason
+
+
 def test_the_same_content_under_another_path_loses_every_tie(warehouse: Warehouse, expected: Reference) -> None:
     """It was loaded above in one run with the first; here it comes first."""
     day = DATES["reordered columns"] + timedelta(days=1)

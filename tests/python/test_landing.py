@@ -54,6 +54,15 @@ def test_what_may_be_loaded(data):
         (b'key,name\n1,"a\nb"\n\n2,5" pipe\n3,c\n', "an unclosed quote", 3),
         (b"\nkey,name\n", "the first line is blank: a header is expected", 1),
         (b"key\n1\n", "the header lacks name", 1),
+        # Names that look like the one that is lacking are told from it.
+        (b"key,name\xe2\x80\x8b\n", "the header lacks name and has 'name\\u200b', which the contract does not know", 1),
+        (b"key,name \n", "the header lacks name and has 'name ', which the contract does not know", 1),
+        (b"key,\xc2\xa0name\n", "the header lacks name and has '\\xa0name', which the contract does not know", 1),
+        (
+            "key,n\u0430me\n".encode(),
+            "the header lacks name and has n\u0430me ('n\\u0430me'), which the contract does not know",
+            1,
+        ),
         (b"key,nom\n1,a\n", "the header lacks name and has nom, which the contract does not know", 1),
         (b"key,name\n1,a\n\n2,b,\n", "3 fields, but the header has 2", 3),
         (b"key,name\r\n1,a,,\r\n", "4 fields, but the header has 2", 2),

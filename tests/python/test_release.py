@@ -1,6 +1,7 @@
 """A held file is let through by a person: that very content, with a record of who, when and why."""
 
 import subprocess
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -149,6 +150,16 @@ def test_the_command_takes_any_name_and_says_what_comes_next(story: Story) -> No
     assert story.verdicts() == [(HOSTILE, "released")]
     records = story.warehouse.query("select source_file, released_by, reason from staging.released_files")
     assert records == [(HOSTILE, "Zoë", reason)]
+
+
+def test_a_user_without_a_name_is_asked_for_one() -> None:
+    """As in a container that runs under any number."""
+    nameless = "import getpass, sys; getpass.getuser = lambda: {}['a number']; from orchestration import release; "
+    command = [sys.executable, "-c", nameless + "sys.exit(release.main())", "--file", PATH, "--reason", "agreed"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Who lets it through?")
+    assert done.stderr.endswith("Write BY=your-name.\n")
 
 
 def test_nothing_can_be_released_before_the_first_load(story: Story) -> None:

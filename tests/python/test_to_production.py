@@ -12,19 +12,7 @@ from reference import PROJECT
 
 PAGE = PROJECT / "docs" / "to-production.md"
 PLACE = "/opt/pipeline"
-# What no checkout has.
-MADE = (
-    ".git",
-    ".venv",
-    ".local",
-    "demo",
-    "logs",
-    "target",
-    "dbt_packages",
-    "profiles.yml",
-    "warehouse.duckdb*",
-    ".*_cache",
-)
+IGNORED = PROJECT / ".dockerignore"
 READ_DAGS = """
 from airflow.dag_processing.dagbag import DagBag
 bag = DagBag()
@@ -33,13 +21,35 @@ print(sorted(bag.dags))
 """
 
 
+def sent_to_the_builder(folder: Path) -> None:
+    """Copies what `COPY . .` finds: all but what .dockerignore names."""
+    lines = [line for line in IGNORED.read_text().splitlines() if line and not line.startswith("#")]
+    left_out = {path for line in lines for path in PROJECT.glob(line)}
+    shutil.copytree(
+        PROJECT, folder, ignore=lambda at, names: [n for n in names if Path(at, n) in left_out], symlinks=True
+    )
+
+
+def test_no_key_and_nothing_that_was_made_here_goes_into_the_image(tmp_path: Path) -> None:
+    key = PROJECT / "etl_user_of_a_test.p8"
+    key.touch()
+    try:
+        sent_to_the_builder(tmp_path / "pipeline")
+    finally:
+        key.unlink()
+    tracked = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    there = {path.name for path in (tmp_path / "pipeline").iterdir()}
+    assert there <= {path.partition("/")[0] for path in tracked.splitlines()}
+    assert {"models", "macros", "seeds", "packages", "orchestration", "requirements.txt"} <= there
+
+
 @pytest.mark.long
 def test_the_image_can_be_built_and_reads_its_dags(tmp_path: Path) -> None:
     page = PAGE.read_text()
     (run,) = re.findall(r"\n    RUN ((?:.*\\\n)*.*)", page)
     (settings,) = re.findall(r"\n    ENV ((?:.*\\\n)*.*)", page)
     copy, home = tmp_path / "pipeline", tmp_path / "venv"
-    shutil.copytree(PROJECT, copy, ignore=shutil.ignore_patterns(*MADE), symlinks=True)
+    sent_to_the_builder(copy)
     venv.create(home, with_pip=True)
     # An image has one Python, a machine may not let anybody write to its own.
     command = run.replace("\\\n", "").replace(" --system", "")
