@@ -467,8 +467,14 @@ class Loader:
         self.cursor, self.zone, self.feed, self.tables = cursor, zone, feed, tables
         self.prefix = f"raw/{feed.name}/"
         self.refused = self._known(tables.refused)
-        last = f"select coalesce(max(landing_id), 0) from {tables.landed}"
-        (last_id,) = cursor.execute(last).fetchone()
+        last = f"select coalesce(max(landing_id), 0), count(*) - count(distinct landing_id) from {tables.landed}"
+        last_id, doubled = cursor.execute(last).fetchone()
+        if doubled:
+            raise DbtRuntimeError(
+                f"{doubled} landing(s) in {tables.landed} have the number of another one, as an earlier version gave them "
+                "when it loaded with several threads: rows are counted as those of another file. Nothing was loaded. How "
+                "to heal that: docs/how-it-works.md, \"A damaged warehouse\"."
+            )
         self.ids = count(last_id + 1)
 
     def load(self, run_date: date | None) -> None:
