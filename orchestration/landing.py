@@ -471,9 +471,9 @@ class Loader:
         last_id, doubled = cursor.execute(last).fetchone()
         if doubled:
             raise DbtRuntimeError(
-                f"{doubled} landing(s) in {tables.landed} have the number of another one, as an earlier version gave them "
-                "when it loaded with several threads: rows are counted as those of another file. Nothing was loaded. How "
-                "to heal that: docs/how-it-works.md, \"A damaged warehouse\"."
+                f"{doubled} landing(s) in {tables.landed} have the number of another one, as an earlier version gave "
+                "them when it loaded with several threads: rows are counted as those of another file. Nothing was "
+                'loaded. How to heal that: docs/how-it-works.md, "A damaged warehouse".'
             )
         self.ids = count(last_id + 1)
 
