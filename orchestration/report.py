@@ -7,6 +7,7 @@ that does not answer rather than wait: only messages depend on it.
 from __future__ import annotations
 
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
-# Tries to open a DuckDB file that another process holds, twice over: 6 seconds in all.
-ATTEMPTS = 2
+# Tries to open a DuckDB file that another process holds: 3 seconds in all.
+ATTEMPTS = 3
 
 Row = Mapping[str, Any]
 
@@ -101,6 +102,12 @@ def found_nothing_new() -> bool:
     heard = bool(_heard)
     _heard.clear()
     return heard
+
+
+def tell_waiting(event: Any) -> None:
+    """A callback of dbt, for a command that is quiet: says all the same that the warehouse is in use and waited for."""
+    if event.info.name == "AdapterEventWarning":
+        print(event.info.msg, file=sys.stderr)
 
 
 def totals(files: Sequence[Row]) -> dict[str, int]:
