@@ -640,13 +640,15 @@ def _reason(error: BaseException) -> str:
 class Plugin(BasePlugin):
     """dbt-duckdb's way to hand work to Python: `adapter.store_relation('landing', ...)`."""
 
-    # Of this process's own, so that nobody comes between what is waited for and dbt, which opens the file a second time.
+    # Ours, until dbt has opened the file for itself: nobody comes in between.
     first: duckdb.DuckDBPyConnection | None = None
     waited = False
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, object]) -> None:
-        """Right before dbt connects: waits while another process holds the warehouse, and says so. dbt-duckdb would wait
-        in silence, once more after its last try, and then tell who held the file at that one."""
+        """Right before dbt connects: waits while another process holds the warehouse, and says so.
+
+        dbt-duckdb would wait in silence, and once more after its last try.
+        """
 
         def wait(state: RetryCallState) -> None:
             holder, seconds = _reason(state.outcome.exception()), state.next_action.sleep
@@ -672,12 +674,10 @@ class Plugin(BasePlugin):
             advice = (
                 "End that process or let it finish, then run this again: one process at a time may have the file open."
                 if _is_locked(error)
-                else "WAREHOUSE_PATH must be a DuckDB file that may be written, or none yet, in a folder that is there, "
-                "on a disk with space."
+                else "WAREHOUSE_PATH must be a DuckDB file that may be written, or none yet, in a folder that is "
+                "there, on a disk with space."
             )
-            raise DbtRuntimeError(
-                f"The warehouse {creds.path} cannot be opened: {_reason(error)}. {advice}"
-            ) from error
+            raise DbtRuntimeError(f"The warehouse {creds.path} cannot be opened: {_reason(error)}. {advice}") from error
         self.waited = False
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:

@@ -6,6 +6,7 @@ that does not answer rather than wait: only messages depend on it.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from argparse import Namespace
@@ -89,12 +90,23 @@ def _files(feed: str, run_date: str | None) -> str:
 
 
 _heard: list[str] = []
+_found: dict[str, list[Row]] = {}
 
 
 def listen(event: Any) -> None:
-    """A callback of dbt: hears what a load says when it finds nothing new."""
+    """A callback of dbt: hears what a load says when it finds nothing new, and the rows that a test has found."""
     if "Nothing to do" in event.info.msg:
         _heard.append(event.info.msg)
+    elif event.info.name == "JinjaLogDebug" and event.data.msg.startswith('{"failing_rows_of"'):
+        said = json.loads(event.data.msg)
+        _found[said["failing_rows_of"]] = said["rows"]
+
+
+def failing_rows() -> dict[str, list[Row]]:
+    """Some rows of each test that does not hold, of those that have just run in this process."""
+    found = dict(_found)
+    _found.clear()
+    return found
 
 
 def found_nothing_new() -> bool:

@@ -1,5 +1,6 @@
 """Real runs of the DAG: a real scheduler, S3, chat and mail. One Airflow for all; each test has a day of its own."""
 
+import html
 import tempfile
 import time
 from collections import Counter
@@ -218,6 +219,58 @@ def test_a_file_that_does_not_come_is_told(airflow, told):
 
 def test_a_worker_that_is_lost_in_the_load_is_made_good_by_the_retry(airflow, told):
     kill(airflow, told, "2024-01-10", ["load_to_prod.daily_sales_model_build"], worker=True, restated=False)
+
+
+@pytest.mark.parametrize("worker", [False, pytest.param(True, marks=pytest.mark.long)], ids=["task", "worker"])
+def test_what_is_killed_at_every_try_is_told_once_by_its_run(airflow, told, worker):
+    """Most often it is out of memory. Airflow calls no task then; for a lost worker it does, without saying why."""
+    client, day, tables = airflow.airflow, f"2024-01-1{2 + worker}", "table_sync"
+    scheduled_tables(client)
+    key = f"raw/products/{day}/00/products.csv"
+    airflow.services.s3.land(key, demo_tables.second_hour()[demo_tables.path("products", 1)])
+    airflow.land(day, sales(day, 10))
+    killed = {
+        (airflow.dag_id, client.start(airflow.dag_id, day)): "extract_to_staging.raw_sales_run",
+        (tables, client.start(tables, f"{day}T00:00")): "sync_products",
+    }
+    kill_every_try(client, killed, worker)
+    for (dag_id, run_id), task in killed.items():
+        run = client.wait(dag_id, run_id)
+        assert run.state == "failed"
+        assert {one.task: (one.state, one.tries) for one in run.tasks}[task] == ("failed", 4)
+    wanted = [f"❌ DAG {airflow.dag_id} failed for {day}", f"❌ DAG {tables} failed for {day}T00:00"]
+    deadline = time.monotonic() + 60
+    while not all(any(line in text for text in texts) for texts in told() for line in wanted):
+        assert time.monotonic() < deadline, f"nobody was told: {told()}"
+        time.sleep(0.5)
+    for texts in told():
+        for line, task in zip(wanted, killed.values(), strict=True):
+            [text] = [html.unescape(text) for text in texts if f"{line}\n" in text]
+            assert f"\nTask: {task}\nProblem: the task's process ended without a word: it was killed" in text
+            assert f"/tasks/{task}" in text
+    # Airflow has been through all failures of this session by now: none was told twice, by its task and by its run.
+    failures = [text.split("\nProblem: ")[0] for text in (m["text"] for m in airflow.chat.messages) if text[0] == "❌"]
+    assert max(Counter(failures).values()) == 1
+    client.call("PATCH", f"dags/{tables}", json={"is_paused": True})
+
+
+def kill_every_try(client, tasks, worker):
+    """Kills the process of a task, or its worker, as often as it starts, until the runs have ended; by DAG and run."""
+    deadline = time.monotonic() + 240
+    while True:
+        assert time.monotonic() < deadline, f"these did not end: {tasks}"
+        found = {
+            one["id"]: one["state"]
+            for (dag_id, run_id), task in tasks.items()
+            for one in [client.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task}")]
+        }
+        if set(found.values()) == {"failed"}:
+            return
+        for process in psutil.process_iter(["cmdline"]):
+            if "".join(process.info["cmdline"] or []).strip() in {f"airflow worker -- {one}" for one in found}:
+                # The worker first, or it would tell how its task has ended.
+                for one in [process.parent(), process] if worker else [process]:
+                    one.kill()
 
 
 @pytest.mark.long

@@ -1,5 +1,6 @@
 """A held file is let through by a person: that very content, with a record of who, when and why."""
 
+import shlex
 import subprocess
 from datetime import date, timedelta
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 from reference import Reference
 from test_files import CASES, file, row
 from warehouse import DATABASE, PROJECT, Project, Warehouse, compare, environment
+
+from orchestration import messages
 
 DAY = date(2024, 1, 5)
 PATH = f"raw/sales/{DAY}/sales_export.csv"
@@ -149,6 +152,29 @@ def test_the_command_takes_any_name_and_says_what_comes_next(story: Story) -> No
     assert story.verdicts() == [(HOSTILE, "released")]
     records = story.warehouse.query("select source_file, released_by, reason from staging.released_files")
     assert records == [(HOSTILE, "Zoë", reason)]
+
+
+def test_the_commands_that_are_shown_work(story: Story) -> None:
+    """Those of the alert and of dbt's own output, copied into a shell."""
+    names = [HOSTILE, f"raw/sales/{DAY}/me@home.csv", f"raw/sales/{DAY}/a://b.csv", f"raw/sales/{DAY}/two\nlines.csv"]
+    story.warehouse.land(dict.fromkeys(names, RATE))
+    built = story.warehouse.build()
+    shown = [line.partition("release_it_by=")[2] for line in built.said if "no_file_to_mend has found: " in line]
+    shown = dict(zip(sorted(names), shown, strict=True))
+    assert shown.pop(names.pop()) == ""
+    places = {"WAREHOUSE_PATH": str(story.warehouse.folder / DATABASE), "LANDING_ROOT": str(story.warehouse.root)}
+    with environment(**places):
+        for name in names:
+            alerted = messages.release_command(name)
+            assert shlex.split(alerted) == shlex.split(shown[name])
+            run = subprocess.run(["bash", "-c", shown[name]], cwd=PROJECT, capture_output=True, text=True, check=False)
+            assert run.returncode == 0, run.stderr
+        rows = messages.rows_command("no_file_to_mend")
+        run = subprocess.run(["bash", "-c", rows], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert story.warehouse.query("select source_file, reason from staging.released_files order by 1") == [
+        (name, "...") for name in sorted(names)
+    ]
+    assert '"source_file": "raw/sales/2024-01-05/two\\nlines.csv"' in run.stdout
 
 
 def test_nothing_can_be_released_before_the_first_load(story: Story) -> None:
