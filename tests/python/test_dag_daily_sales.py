@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -424,3 +425,35 @@ def test_a_missing_connection_is_one_plain_sentence(no_credentials, monkeypatch)
     assert str(error.value) == (
         "The Airflow connection aws_default is missing or wrong: it gives no access key, and this machine has no role"
     )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"password": "a wrong passphrase"},
+        {"password": None},
+        {"private_key_content": "garbage-of-a-key"},
+        {"private_key_content": "-----BEGIN PRIVATE KEY-----\ngarbage-of-a-key\n-----END PRIVATE KEY-----"},
+        {"private_key_file": "/nowhere/key.p8", "private_key_content": None},
+        {"account": None},
+    ],
+)
+def test_a_bad_key_is_named_and_not_shown(no_credentials, monkeypatch, caplog, changes):
+    """Neither it nor its passphrase, in the error or in a log."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"a passphrase")).decode()
+    extra = {"account": "acme", "private_key_content": pem} | {k: v for k, v in changes.items() if k != "password"}
+    snowflake = {"conn_type": "snowflake", "login": "etl_user", "password": changes.get("password", "a passphrase")}
+    snowflake["extra"] = {name: value for name, value in extra.items() if value}
+    monkeypatch.setenv("AIRFLOW_CONN_SNOWFLAKE_PROD", json.dumps(snowflake))
+    monkeypatch.setattr(project, "TARGET", "snowflake")
+    with pytest.raises(
+        AirflowFailException, match="The Airflow connection snowflake_prod is missing or wrong: "
+    ) as error:
+        project.use_connections({}, None)
+    shown = "".join(traceback.format_exception(error.value)) + caplog.text
+    secrets = ("a passphrase", "a wrong passphrase", "garbage-of-a-key", *pem.splitlines()[3:5])
+    assert [secret for secret in secrets if secret in shown] == []

@@ -8,14 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import httpx
 import psutil
 import pytest
-from airflow_fixtures import airflow_in
+from airflow_fixtures import airflow_in, files_with
 from reference import TABLES, Reference
 from test_files import row
 from warehouse import compare_tables
 
 from orchestration.local import demo_tables
+from orchestration.local.sinks import CHAT_TOKEN, MAIL_PASSWORD
+from orchestration.local.storage import KEY, SECRET
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("dag_runs")
@@ -163,6 +166,43 @@ def scheduled_tables(client):
         assert time.monotonic() < deadline, "the schedule started no run"
         time.sleep(0.5)
     return client.wait("table_sync", runs[0]["dag_run_id"])
+
+
+SECRETS = (KEY, SECRET, CHAT_TOKEN, CHAT_TOKEN.partition("/")[2], MAIL_PASSWORD)
+
+
+def test_no_credential_is_shown_though_all_of_them_are_refused(airflow, told):
+    """Neither in a log nor in a rendered template, an error or a message, of these runs or any other."""
+    client, day, tables = airflow.airflow, "2024-01-14", "table_sync"
+    scheduled_tables(client)
+    airflow.land(day, sales(day, 10))
+    airflow.chat.refuses = airflow.mail.refuses = True
+    authenticate(airflow, from_now_on=True)
+    try:
+        runs = {airflow.dag_id: client.start(airflow.dag_id, day), tables: client.start(tables, f"{day}T00:00")}
+        ended = {dag_id: client.wait(dag_id, run_id) for dag_id, run_id in runs.items()}
+        assert told() == ([], [])
+    finally:
+        authenticate(airflow, from_now_on=False)
+        airflow.chat.refuses = airflow.mail.refuses = False
+    shown = airflow.shown()
+    for dag_id, run in ended.items():
+        assert run.state == "failed"
+        [failed] = [task for task in run.tasks if task.state == "failed"]
+        log = client.log(dag_id, run.run_id, failed, lines=100)
+        for says in ("InvalidAccessKeyId", "No message by chat: ", "No message by mail: SMTPAuthenticationError: (535"):
+            assert says in log, log
+    assert [secret for secret in SECRETS if secret in shown] == []
+    # Logs, messages, the warehouse and what PostgreSQL keeps for Airflow.
+    assert files_with(airflow.warehouse.parent, SECRETS) == []
+    client.call("PATCH", f"dags/{tables}", json={"is_paused": True})
+
+
+def authenticate(airflow, from_now_on):
+    """Whether S3 asks who reads, and takes nobody."""
+    httpx.post(
+        f"{airflow.services.s3.endpoint}/moto-api/reset-auth", content=b"0" if from_now_on else b"inf", trust_env=False
+    ).raise_for_status()
 
 
 def test_a_held_file_touches_nothing_and_is_told_while_the_others_load(airflow, told):
