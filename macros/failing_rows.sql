@@ -25,7 +25,7 @@
             {%- endfor -%}
             {%- do rows.append(values) -%}
             {%- set shown = [] -%}
-            {%- for name, value in values.items() -%}{%- do shown.append(name ~ '=' ~ value) -%}{%- endfor -%}
+            {%- for name, value in values.items() -%}{%- do shown.append(name ~ '=' ~ modules.re.sub('[\\r\\n]+', ' ', value)) -%}{%- endfor -%}
             {%- do log(model.name ~ ' has found: ' ~ shown | join(', '), info=true) -%}
         {%- endfor -%}
         {%- do log(tojson({'failing_rows_of': model.name, 'rows': rows})) -%}

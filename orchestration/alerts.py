@@ -133,9 +133,8 @@ def tell_failure(context: Any, table: str | None = None) -> None:
         problem = f"{key} has not come. {problem}"
     files = [] if waited or table == "" else _asked(report.to_mend, context, table)
     mend = messages.MEND_TABLE if table else messages.MEND
-    found = report.failing_rows()
-    if files:
-        found = {test: rows for test, rows in found.items() if not FILE_TO_MEND.fullmatch(test)}
+    # Files are told with all that is known of them.
+    found = {test: rows for test, rows in report.failing_rows().items() if not FILE_TO_MEND.fullmatch(test)}
     text = messages.failed(
         ti.dag_id,
         ti.task_id,

@@ -152,7 +152,12 @@ def test_tables_are_synced_each_by_itself_and_an_idle_hour_starts_no_dbt(airflow
         "find_new_files", "sync_and_validate_together", "sync_orders", "validate_orders", "notify_success"
     }  # fmt: skip
     warned, synced = told()[0][-2:]
-    assert "orders_have_their_customers: Got 1 result, configured to warn if != 0" in warned
+    assert "orders_have_their_customers: Got 1 result, configured to warn if != 0\n  from_field=C" in warned
+    assert (
+        "\n  All of it: `.venv/bin/dbt show --limit 1000 --output json --select orders_have_their_customers`" in warned
+    )
+    [validated] = [task for task in run.tasks if task.task == "validate_orders"]
+    assert "orders_have_their_customers has found: from_field=C" in client.log(dag_id, run.run_id, validated, lines=200)
     assert "orders: 1 new file; rows now: 521 received, 421 current, 100 superseded, 0 rejected" in synced
     client.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
 
@@ -181,7 +186,7 @@ def test_no_credential_is_shown_though_all_of_them_are_refused(airflow, told):
     try:
         runs = {airflow.dag_id: client.start(airflow.dag_id, day), tables: client.start(tables, f"{day}T00:00")}
         ended = {dag_id: client.wait(dag_id, run_id) for dag_id, run_id in runs.items()}
-        assert told() == ([], [])
+        assert not [text for texts in told() for text in texts if day in text]
     finally:
         authenticate(airflow, from_now_on=False)
         airflow.chat.refuses = airflow.mail.refuses = False
@@ -227,6 +232,14 @@ def test_a_held_file_touches_nothing_and_is_told_while_the_others_load(airflow, 
         assert f"File refused: raw/sales/{day}/broken.csv" in text
         assert "/tasks/update_metrics.files_to_mend_model_build" in text
     assert airflow.mail.messages[-1]["to"] == ["data-alerts@company.com"]
+    # The log, which the alert links to, says the same, and what to type.
+    [failed] = [task for task in run.tasks if task.state == "failed"]
+    log = airflow.airflow.log(airflow.dag_id, run.run_id, failed, lines=200)
+    assert f"no_file_to_mend has found: state=held, source_file=raw/sales/{day}/sales_export.csv, " in log
+    assert f"state=refused, source_file=raw/sales/{day}/broken.csv, source_record=12, " in log
+    assert f"  If it is right as it is: make release FILE=raw/sales/{day}/sales_export.csv REASON=" in log
+    [load] = [task for task in run.tasks if task.task == "extract_to_staging.raw_sales_run"]
+    assert f"REFUSED raw/sales/{day}/broken.csv" in airflow.airflow.log(airflow.dag_id, run.run_id, load, lines=200)
 
 
 def test_a_mended_file_loads_once_the_failed_run_is_cleared(airflow, told):

@@ -156,7 +156,12 @@ def test_the_command_takes_any_name_and_says_what_comes_next(story: Story) -> No
 
 def test_the_commands_that_are_shown_work(story: Story) -> None:
     """Those of the alert and of dbt's own output, copied into a shell."""
-    names = [HOSTILE, f"raw/sales/{DAY}/me@home.csv", f"raw/sales/{DAY}/two\nlines.csv"]
+    names = [
+        HOSTILE,
+        f"raw/sales/{DAY}/two  blanks.csv",
+        f"raw/sales/{DAY}/me@home.csv",
+        f"raw/sales/{DAY}/two\nlines.csv",
+    ]
     story.warehouse.land(dict.fromkeys(names, RATE))
     built = story.warehouse.build()
     shown = [line.partition("release_it_by=")[2] for line in built.said if "no_file_to_mend has found: " in line]

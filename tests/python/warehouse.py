@@ -19,6 +19,8 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 from reference import PROJECT, REGISTERS, SALES, Feed, Reference, Tables
 
+from orchestration import report
+
 OPTIONS = ("--quiet", "--no-version-check", "--log-level-file", "none", "--no-write-json")
 UNSET = ("RUN_DATE", "DBT_TARGET", "DBT_PROFILES_DIR", "DBT_PROJECT_DIR", "DBT_TARGET_PATH")
 # What is red for the files of a run alone.
@@ -201,6 +203,7 @@ class Warehouse:
 
         def listen(event) -> None:
             built.messages.append(event.info.msg)
+            report.listen(event)
             if event.info.name == "JinjaLogInfo":
                 built.said.append(event.data.msg)
             if event.info.level == "warn":
