@@ -1,24 +1,19 @@
-{#- The files of a run and a feed that wait to be mended. -#}
+{#- The files of a run and a feed that wait to be mended, each with the command that lets it through if it is held. -#}
 {% macro files_of_run_to_mend(files, feed) %}
 select
-    source_file,
     state,
-    failed_check,
+    source_file,
     source_record,
+    failed_check,
     affected_rows,
-    reason
+    received_rows,
+    reason,
+    case
+        -- A name of two lines is not to be typed.
+        when state = 'held' and source_file not like '%' || chr(10) || '%'
+            then 'make release FILE=''' || replace(source_file, '''', '''"''"''') || ''' REASON="..."'
+    end as release_it_by
 from {{ files }}
 where {{ of_run(feed) }}
 order by source_file
-{% endmacro %}
-
-
-{#- Says on the console which these are: a failed test would only count them. -#}
-{% macro show_files_to_mend(files, feed) %}
-    {%- if at_work() -%}
-        {%- for row in run_query(files_of_run_to_mend(files, feed)).rows -%}
-            {%- set record = ', record ' ~ row['source_record'] if row['source_record'] else '' -%}
-            {%- do log(row['state'] | upper ~ ' ' ~ row['source_file'] ~ record ~ ': ' ~ row['reason'], info=true) -%}
-        {%- endfor -%}
-    {%- endif -%}
 {% endmacro %}

@@ -36,5 +36,5 @@
 {#- Whether the command at hand does work on the warehouse. One that only compiles (`dbt compile`, `dbt docs generate`,
     the linter) asks it nothing, so that it needs no warehouse. -#}
 {% macro at_work() %}
-    {{ return(execute and flags.WHICH in ['build', 'run', 'test', 'retry']) }}
+    {{ return(execute and flags.WHICH in ['build', 'run', 'test', 'retry', 'show']) }}
 {% endmacro %}

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
 from airflow.providers.smtp.hooks.smtp import SmtpHook
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
-from airflow.sdk import RetryDecision, RetryPolicy
+from airflow.sdk import RetryDecision, RetryPolicy, conf
 from airflow.sdk.exceptions import AirflowSensorTimeout
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from airflow.sdk.execution_time.xcom import XCom
 
 from orchestration import messages, project, report
 
@@ -28,7 +31,10 @@ LATE_HOURS = 2
 NOTHING_NEW = "nothing_new"
 # The task of table_sync that finds new files, and what it says of them: their number by table.
 FINDER, NEWS = "find_new_files", "news"
-TO_MEND = re.compile(r"no_(\w+_)?file_to_mend: Got ")
+# What a task says once it has told that it failed: at which try.
+TOLD = "told"
+FILE_TO_MEND = re.compile(r"no_(\w+_)?file_to_mend")
+TO_MEND = re.compile(rf"{FILE_TO_MEND.pattern}: Got ")
 DBT_FAILED = "dbt invocation completed with errors: "
 
 
@@ -59,8 +65,15 @@ def _mail(text: str) -> QuickSmtpNotifier:
     )
 
 
-def _post(text: str, link: str = "") -> None:
-    _try("chat", lambda: _chat().send_text(messages.for_chat(text, link), unfurl_links=False, unfurl_media=False))
+def _post(text: str, link: str = "", commands: Sequence[str] = ()) -> None:
+    shown = messages.for_chat(text, link, commands)
+    _try("chat", lambda: _chat().send_text(shown, unfurl_links=False, unfurl_media=False))
+
+
+def _post_and_mail(context: Any, text: str, link: str, commands: Sequence[str] = ()) -> None:
+    log.info(text)
+    _post(text, link, commands)
+    _try("mail", lambda: _mail(text).notify(context))
 
 
 def _try(channel: str, send: Callable[[], object]) -> None:
@@ -102,37 +115,91 @@ def tell_synced(context: Any) -> None:
     _post(text)
 
 
+class Unheard(Exception):
+    """That a task's process has ended without a word."""
+
+
 def tell_failure(context: Any, table: str | None = None) -> None:
-    """Posts and mails what failed, of a table or of daily sales. Airflow calls it after a task's last try."""
+    """Posts and mails what failed, of a table or of daily sales; of no files if the table is "".
+
+    Airflow calls it after a task's last try: in the task's own process, or, without an exception, in the dag-processor
+    for one whose worker was lost. The latter is left to `tell_unheard`, so that it is told once.
+    """
     ti, error = context["ti"], context.get("exception")
-    problem, waited = str(error or "").removeprefix(DBT_FAILED), isinstance(error, AirflowSensorTimeout)
+    if error is None:
+        return
+    problem, waited = str(error).removeprefix(DBT_FAILED), isinstance(error, AirflowSensorTimeout)
     if waited and (key := getattr(getattr(ti, "task", None), "bucket_key", None)):
         problem = f"{key} has not come. {problem}"
-    files = [] if waited else _asked(report.to_mend, context, table)
+    files = [] if waited or table == "" else _asked(report.to_mend, context, table)
     mend = messages.MEND_TABLE if table else messages.MEND
+    # Files are told with all that is known of them.
+    found = {test: rows for test, rows in report.failing_rows().items() if not FILE_TO_MEND.fullmatch(test)}
     text = messages.failed(
         ti.dag_id,
         ti.task_id,
-        (_run_name(context) if table else _run_date(context)) or ti.run_id,
+        (_run_date(context) if table is None else _run_name(context)) or ti.run_id,
         problem=problem,
         files=files,
         log_url=(link := getattr(ti, "log_url", "")),
         advice=messages.NO_FILE if waited else mend if files else messages.RETRY,
+        found=found,
     )
-    log.info(text)
-    _post(text, link)
-    _try("mail", lambda: _mail(text).notify(context))
+    _post_and_mail(context, text, link, messages.commands(files, found))
+    if not isinstance(error, Unheard):
+        ti.xcom_push(TOLD, ti.try_number)
+
+
+def tell_unheard(context: Any) -> None:
+    """Tells of a failed run what none of its tasks has told. Airflow's dag-processor calls it when the run has ended.
+
+    A process that was killed tells nothing, and Airflow calls no task for it (apache/airflow#60858). What a person ends
+    in Airflow is told if it is a task, for the run goes on and fails; it is not if it is the run.
+    """
+    dag, run_id, last = context["dag"], context["run_id"], context.get("ti")
+    failed, unheard = [], []
+    try:
+        states = RuntimeTaskInstance.get_task_states(dag.dag_id, run_ids=[run_id]).get(run_id, {})
+        failed = [task for task in dag.tasks if states.get(task.task_id) == "failed" and task.on_failure_callback]
+        for task in failed:
+            told = XCom.get_one(key=TOLD, dag_id=dag.dag_id, task_id=task.task_id, run_id=run_id) or 0
+            # A task that was cleared since, and died before it could begin, has told of an earlier try.
+            if told < (last.try_number if last and last.task_id == task.task_id else 1):
+                unheard.append(task)
+    except Exception as error:  # told twice is better than never
+        log.warning("Airflow was not asked which tasks have failed: %s", messages.clipped(error))
+        failed, unheard = [], []
+    for task in unheard:
+        ti = RuntimeTaskInstance.model_construct(
+            dag_id=dag.dag_id, task_id=task.task_id, run_id=run_id, task=task, map_index=-1, try_number=0
+        )
+        for tell in task.on_failure_callback:
+            tell(context | {"ti": ti, "exception": Unheard(messages.UNHEARD)})
+    if not failed or context["reason"] != "task_failure":
+        base = conf.get("api", "base_url", fallback="http://localhost:8080/").rstrip("/")
+        text = messages.failed(
+            dag.dag_id,
+            None,
+            _run_name(context) or run_id,
+            problem=messages.REASONS.get(context["reason"], context["reason"]),
+            files=[],
+            log_url=(link := f"{base}/dags/{dag.dag_id}/runs/{quote(run_id)}"),
+            advice=messages.RETRY,
+        )
+        _post_and_mail(context, text, link)
 
 
 def tell_warnings(context: Any) -> None:
     """Posts what the checks of a table found unusual. A callback of Cosmos, after a test task that has not failed."""
-    ti, found = context["ti"], dict(zip(context["test_names"], context["test_results"], strict=True))
-    if not found:
+    ti, results = context["ti"], dict(zip(context["test_names"], context["test_results"], strict=True))
+    if not results:
         return
     link = getattr(ti, "log_url", "")
-    text = messages.unusual(ti.dag_id, ti.task_id, _run_name(context) or ti.run_id, found, link)
+    text = messages.unusual(
+        ti.dag_id, ti.task_id, _run_name(context) or ti.run_id, results, report.failing_rows(), link
+    )
     log.warning(text)
-    _post(text, link)
+    _post(text, link, messages.commands(tests=results))
 
 
 async def tell_late(context: dict[str, Any]) -> None:

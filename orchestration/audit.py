@@ -6,6 +6,8 @@ import sys
 
 from dbt.cli.main import dbtRunner
 
+from orchestration import report
+
 COMPUTED = ["--select", "path:models", "--exclude", "config.materialized:load_files"]
 OPTIONS = ["--vars", "{audit: true}", "--target-path", ".local/audit"]
 
@@ -16,7 +18,7 @@ def audit() -> bool:
     The copy is built in full: one window over all versions of a sale, where the daily load compares what arrives
     with what is there. dbt prints what differs.
     """
-    runner = dbtRunner()
+    runner = dbtRunner(callbacks=[report.tell_waiting])
 
     def dbt(*command: str) -> bool:
         return runner.invoke([*command, *OPTIONS]).success

@@ -28,6 +28,7 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.duckdb.utils import TargetConfig
 from dbt.adapters.events.logging import AdapterLogger
 from dbt_common.exceptions import DbtRuntimeError
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 log = AdapterLogger("landing")
 
@@ -642,24 +643,64 @@ def _is_the_files(error: BaseException) -> bool:
     return isinstance(error, (duckdb.InvalidInputException, duckdb.NotImplementedException))
 
 
+def _is_locked(error: BaseException) -> bool:
+    """Whether another process holds the file; DuckDB says so in its message alone."""
+    return isinstance(error, duckdb.IOException) and "Could not set lock on file" in str(error)
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).splitlines()[0].partition(". See also ")[0].rstrip(".!")
+
+
 class Plugin(BasePlugin):
     """dbt-duckdb's way to hand work to Python: `adapter.store_relation('landing', ...)`."""
 
+    # Ours, until dbt has opened the file for itself: nobody comes in between.
+    first: duckdb.DuckDBPyConnection | None = None
+    waited = False
+
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, object]) -> None:
-        """Right before dbt connects: tells what its many tries would end in, as minutes later a traceback does."""
+        """Right before dbt connects: waits while another process holds the warehouse, and says so.
+
+        dbt-duckdb would wait in silence, and once more after its last try.
+        """
+
+        def wait(state: RetryCallState) -> None:
+            holder, seconds = _reason(state.outcome.exception()), state.next_action.sleep
+            left = f"the next try of {tries - state.attempt_number} is in {seconds:.0f} s"
+            if state.attempt_number == 1:
+                log.warning(f"Another process holds the warehouse {creds.path}; waiting for it: {left}. {holder}.")
+            else:
+                log.warning(f"Still waiting for the warehouse: {left}. {holder}.")
+
+        # dbt asks a second time when it has failed, as it cleans up: by then, nothing is left to be waited for.
+        tries = 1 if self.waited or not creds.retries else creds.retries.connect_attempts
+        self.waited = True
+        retrying = Retrying(
+            retry=retry_if_exception(_is_locked),
+            stop=stop_after_attempt(tries),
+            wait=wait_exponential(),
+            before_sleep=wait,
+            reraise=True,
+        )
         try:
-            duckdb.connect(creds.path, config=config).close()
+            self.first = retrying(duckdb.connect, creds.path, config=config)
         except duckdb.Error as error:
-            reason = str(error).splitlines()[0].rstrip(".!")
-            if "lock" not in reason:
-                raise DbtRuntimeError(
-                    f"The warehouse {creds.path} cannot be opened: {reason}. WAREHOUSE_PATH must be a DuckDB file that "
-                    "may be written, or none yet, in a folder that is there, on a disk with space."
-                ) from error
-            log.warning(f"Another process holds the warehouse {creds.path}; waiting some minutes for it. {reason}.")
+            advice = (
+                "End that process or let it finish, then run this again: one process at a time may have the file open."
+                if _is_locked(error)
+                else "WAREHOUSE_PATH must be a DuckDB file that may be written, or none yet, in a folder that is "
+                "there, on a disk with space."
+            )
+            raise DbtRuntimeError(f"The warehouse {creds.path} cannot be opened: {_reason(error)}. {advice}") from error
+        self.waited = False
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
+        """Right after dbt has connected."""
         self.connection = conn
+        if self.first:
+            self.first.close()
+            self.first = None
 
     def store(self, target_config: TargetConfig) -> None:
         """Loads a feed. `config` holds its name as `feed`, `hourly`, its `optional` columns, `run_date` (ISO date or

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # A message names this many files; the table has them all.
@@ -25,6 +25,19 @@ MEND_TABLE = (
     "Land a mended file under the same path, or release a held one: the next run takes it. The table's other files are "
     "loaded."
 )
+NOTHING_STOPPED = "Nothing was stopped; what came before its reference is looked at again by every run."
+NOT_TYPED = "its name cannot be typed, so land it under another one."
+IN_THE_LOG = "the command is in the mail and at the end of the log, for chat would change it."
+UNHEARD = (
+    "the task's process ended without a word: it was killed, most often for want of memory, or lost with its machine, "
+    "or a person has ended it in Airflow"
+)
+# Why a run has failed, as Airflow calls it.
+REASONS = {
+    "timed_out": "the run took longer than it may",
+    "all_tasks_deadlocked": "none of the tasks that are left can run",
+    "task_failure": "a task has failed",
+}
 RETRY = "Read the log and mend the cause, then clear the run in Airflow: nothing is ever loaded twice."
 
 
@@ -52,12 +65,26 @@ def synced(dag: str, run: str, news: Mapping[str, int], totals: Mapping[str, Map
 
 
 def failed(
-    dag: str, task: str, run_date: str, *, problem: str, files: Sequence[Row] | None, log_url: str, advice: str
+    dag: str,
+    task: str | None,
+    run_date: str,
+    *,
+    problem: str,
+    files: Sequence[Row] | None,
+    log_url: str,
+    advice: str,
+    found: Mapping[str, Sequence[Row]] | None = None,
 ) -> str:
-    """What went wrong, where, and what to do; `files` is None if the warehouse could not be asked."""
-    lines = [f"❌ DAG {dag} failed for {run_date}", f"Task: {task}"]
+    """What went wrong, where, and what to do; `files` is None if the warehouse could not be asked, `found` has some
+    rows of each test that did not hold."""
+    lines = [f"❌ DAG {dag} failed for {run_date}"]
+    if task:
+        lines.append(f"Task: {task}")
     if problem:
         lines.append(f"Problem: {clipped(problem)}")
+    for test, rows in sorted((found or {}).items()):
+        lines.append(f"Test: {test}")
+        lines.extend(_found(test, rows))
     for row in (files or [])[:MOST_FILES]:
         lines.extend(_file_to_mend(row))
     if files is None:
@@ -69,18 +96,15 @@ def failed(
     return "\n".join([*lines, f"Log: {log_url}", f"What to do: {advice}"])
 
 
-def unusual(dag: str, task: str, run: str, found: Mapping[str, str], log_url: str) -> str:
-    """What the checks of a table warn of; nothing was stopped by it."""
+def unusual(
+    dag: str, task: str, run: str, results: Mapping[str, str], found: Mapping[str, Sequence[Row]], log_url: str
+) -> str:
+    """What the checks of a table warn of, with some rows of each; nothing was stopped by it."""
     lines = [f"⚠️ DAG {dag}, run of {run}: {task} found what is unusual"]
-    lines += [f"{check}: {clipped(result)}" for check, result in sorted(found.items())]
-    return "\n".join(
-        [
-            *lines,
-            f"Log: {log_url}",
-            "What to do: see the rows by `dbt test --store-failures --select <check>`. Nothing was stopped; what came "
-            "before its reference is looked at again by every run.",
-        ]
-    )
+    for check, result in sorted(results.items()):
+        lines.append(f"{check}: {clipped(result)}")
+        lines.extend(_found(check, found.get(check, ())))
+    return "\n".join([*lines, f"Log: {log_url}", f"What to do: {NOTHING_STOPPED}"])
 
 
 def late(dag: str, run: str, run_date: str, hours: float) -> str:
@@ -102,14 +126,31 @@ def _file_to_mend(row: Row) -> list[str]:
         f"File {row['state']}: {clipped(row['source_file'])}{record}.{check}{rows}",
         f"  Reason: {clipped(row['reason'] or 'unknown')}",
     ]
-    if row["state"] == "held" and (command := release_command(row["source_file"])):
-        lines.append(f"  If it is right as it is: {command}")
+    if row["state"] == "held":
+        command = release_command(row["source_file"])
+        lines.append(f"  If it is right as it is: {command or NOT_TYPED}")
     return lines
+
+
+def _found(test: str, rows: Sequence[Row]) -> list[str]:
+    shown = [clipped(", ".join(f"{name}={value}" for name, value in row.items())) for row in rows]
+    return [f"  {row}" for row in shown] + [f"  All of it: {rows_command(test)}"]
+
+
+def rows_command(test: str) -> str:
+    """What shows the rows that a test finds, as it is typed in the project's folder."""
+    return f".venv/bin/dbt show --limit 1000 --output json --select {shlex.quote(test)}"
 
 
 def release_command(path: str) -> str | None:
     """What lets a held file through, as it is typed; None for a name that is not to be typed."""
     return f'make release FILE={shlex.quote(path)} REASON="..."' if path.isprintable() else None
+
+
+def commands(files: Sequence[Row] | None = (), tests: Iterable[str] = ()) -> list[str]:
+    """All that a message gives to be typed."""
+    released = [release_command(row["source_file"]) for row in files or () if row["state"] == "held"]
+    return [command for command in released if command] + [rows_command(test) for test in tests]
 
 
 def clipped(text: object) -> str:
@@ -118,12 +159,22 @@ def clipped(text: object) -> str:
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
 
 
-def for_chat(text: str, link: str = "") -> str:
-    """A text as Slack takes it: nothing in it calls people or is a link, except for the link given."""
-    for raw, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        text, link = text.replace(raw, safe), link.replace(raw, safe)
+def for_chat(text: str, link: str = "", commands: Sequence[str] = ()) -> str:
+    """A text as Slack takes it: nothing in it calls people or is a link, except for the link given.
+
+    The commands given are code, in which Slack formats nothing. One that would not be the same when it is copied is
+    left to the mail and the log.
+    """
+    text, link = _escaped(text), _escaped(link)
     text = _broken(text)
+    for command in map(_escaped, commands):
+        copied = f"`{command}`" if "`" not in command and _broken(command) == command else IN_THE_LOG
+        text = text.replace(_broken(command) + "\n", copied + "\n")
     return text.replace(_broken(link), f"<{link}>") if link else text
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def for_mail(text: str) -> str:

@@ -12,6 +12,8 @@ from airflow.sdk.exceptions import AirflowFailException
 from cosmos import ExecutionConfig, ProfileConfig, ProjectConfig, settings
 from cosmos.constants import ExecutionMode, InvocationMode, TestIndirectSelection
 
+from orchestration import report
+
 PROJECT = Path(__file__).resolve().parents[1]
 TARGET = os.environ.get("DBT_TARGET") or "duckdb"
 BUCKET = "company-data-lake"
@@ -122,9 +124,9 @@ OPERATOR_ARGS = {
     "append_env": True,
     "dbt_cmd_global_flags": ["--no-write-json", "--log-level-file", "none"],
     "no_version_check": True,
-    "quiet": True,
     "should_store_compiled_sql": False,
     "interceptors": [use_connections],
+    "dbt_runner_callbacks": [report.listen],
     **POOL,
 }
 

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 import yaml
 from dbt.cli.main import dbtRunner
 
+from orchestration import report
+
 
 def release(file: str, reason: str, released_by: str) -> bool:
     """Releases the held content of a file; whether it was. Prints what came of it (`macros/release_file.sql`)."""
@@ -25,7 +27,7 @@ def release(file: str, reason: str, released_by: str) -> bool:
 
     now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
     facts = {"file": file, "reason": reason, "released_by": released_by, "released_at": now.isoformat(" ")}
-    done = dbtRunner(callbacks=[listen]).invoke(
+    done = dbtRunner(callbacks=[listen, report.tell_waiting]).invoke(
         ["--log-level", "none", "run-operation", "release_file", "--args", yaml.safe_dump(facts)]
     )
     if done.exception:

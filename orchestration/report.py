@@ -6,7 +6,9 @@ that does not answer rather than wait: only messages depend on it.
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -14,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
-# Tries to open a DuckDB file that another process holds, twice over: 6 seconds in all.
-ATTEMPTS = 2
+# Tries to open a DuckDB file that another process holds: 3 seconds in all.
+ATTEMPTS = 3
 
 Row = Mapping[str, Any]
 
@@ -88,12 +90,23 @@ def _files(feed: str, run_date: str | None) -> str:
 
 
 _heard: list[str] = []
+_found: dict[str, list[Row]] = {}
 
 
 def listen(event: Any) -> None:
-    """A callback of dbt: hears what a load says when it finds nothing new."""
+    """A callback of dbt: hears what a load says when it finds nothing new, and the rows that a test has found."""
     if "Nothing to do" in event.info.msg:
         _heard.append(event.info.msg)
+    elif event.info.name == "JinjaLogDebug" and event.data.msg.startswith('{"failing_rows_of"'):
+        said = json.loads(event.data.msg)
+        _found[said["failing_rows_of"]] = said["rows"]
+
+
+def failing_rows() -> dict[str, list[Row]]:
+    """Some rows of each test that does not hold, of those that have just run in this process."""
+    found = dict(_found)
+    _found.clear()
+    return found
 
 
 def found_nothing_new() -> bool:
@@ -101,6 +114,12 @@ def found_nothing_new() -> bool:
     heard = bool(_heard)
     _heard.clear()
     return heard
+
+
+def tell_waiting(event: Any) -> None:
+    """A callback of dbt, for a command that is quiet: says all the same that the warehouse is in use and waited for."""
+    if event.info.name == "AdapterEventWarning":
+        print(event.info.msg, file=sys.stderr)
 
 
 def totals(files: Sequence[Row]) -> dict[str, int]:

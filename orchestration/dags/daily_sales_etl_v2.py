@@ -32,7 +32,7 @@ from airflow.sdk import (
 from cosmos import DbtTaskGroup, DbtTestLocalOperator, RenderConfig
 from cosmos.constants import LoadMode, TestBehavior
 
-from orchestration import alerts, report
+from orchestration import alerts
 from orchestration.deadlines import RunQueued
 from orchestration.defaults import CHECKS, DEFAULT_ARGS, NOTIFY, WAITING, seconds
 from orchestration.project import (
@@ -67,6 +67,7 @@ with DAG(
     max_active_runs=1,
     tags=["sales", "daily", "production"],
     default_args=DEFAULT_ARGS,
+    on_failure_callback=alerts.tell_unheard,
     # Not from the run's date: a run of a date long past, or of none, has two hours like any other.
     deadline=DeadlineAlert(
         reference=RunQueued(),
@@ -88,7 +89,7 @@ with DAG(
     extract = DbtTaskGroup(
         "extract_to_staging",
         render_config=models("file_verdicts", "path:models/landing/sales", tests=TestBehavior.NONE),
-        operator_args=OPERATOR_ARGS | {"dbt_runner_callbacks": [report.listen], "callback": alerts.keep_news},
+        operator_args=OPERATOR_ARGS | {"callback": alerts.keep_news},
         **DBT,
     )
 

@@ -38,7 +38,9 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     tags=["tables", "hourly", "production"],
-    default_args=DEFAULT_ARGS,
+    # What belongs to no table knows of no files.
+    default_args=DEFAULT_ARGS | {"on_failure_callback": partial(alerts.tell_failure, table="")},
+    on_failure_callback=alerts.tell_unheard,
 ):
 
     @task.short_circuit(task_id=alerts.FINDER, **POOL)

@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet
 from orchestration.local.airflow_api import Airflow
 from orchestration.local.errors import LocalError
 from orchestration.local.processes import Supervised, stop_all, tail
-from orchestration.local.sinks import Sink
+from orchestration.local.sinks import CHAT_TOKEN, MAIL_PASSWORD, Sink
 from orchestration.local.snowflake import TRUSTED, Snowflake
 from orchestration.local.storage import KEY, REGION, SECRET, Storage
 
@@ -56,11 +56,13 @@ def airflow_environment(
             "password": SECRET,
             "extra": {"endpoint_url": storage.endpoint, "region_name": REGION},
         },
-        "slack_default": {"conn_type": "slackwebhook", "host": chat.address, "password": "services/local"},
+        "slack_default": {"conn_type": "slackwebhook", "host": chat.address, "password": CHAT_TOKEN},
         "smtp_default": {
             "conn_type": "smtp",
             "host": mail_host,
             "port": int(mail_port),
+            "login": "airflow",
+            "password": MAIL_PASSWORD,
             "extra": {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@localhost", "timeout": 5},
         },
     }

@@ -9,12 +9,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
 
 from orchestration.local.processes import free_port
 
+# What a sender must show; unmistakable, so that it is found wherever it should not stand.
+CHAT_TOKEN, MAIL_PASSWORD = "services/token-of-the-local-chat", "password-of-the-local-mail"
+
 
 class Sink:
-    """Messages received; `address` is where to send more."""
+    """Messages received; `address` is where to send more. One that `refuses` takes nobody's token or password."""
+
+    refuses = False
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -44,6 +50,8 @@ def chat_sink(file: Path) -> Iterator[Sink]:
                 status, answer = (200, b"ok") if isinstance(message, dict) else (400, b"invalid_payload")
             except ValueError:
                 status, answer = 400, b"invalid_payload"
+            if sink.refuses:
+                status, answer = 403, b"invalid_token"
             if status == 200:
                 sink.keep(message)
             self.send_response(status)
@@ -85,8 +93,19 @@ def mail_sink(file: Path) -> Iterator[Sink]:
             )
             return "250 Message accepted for delivery"
 
+    def authenticate(server: object, session: object, envelope: object, mechanism: str, shown) -> AuthResult:
+        right = getattr(shown, "password", b"") == MAIL_PASSWORD.encode()
+        return AuthResult(success=right and not sink.refuses, handled=False)
+
     port = free_port()
-    controller = Controller(Mailbox(), hostname="127.0.0.1", port=port, ready_timeout=30)
+    controller = Controller(
+        Mailbox(),
+        hostname="127.0.0.1",
+        port=port,
+        ready_timeout=30,
+        authenticator=authenticate,
+        auth_require_tls=False,
+    )
     controller.start()
     sink.address = f"127.0.0.1:{port}"
     try:

@@ -25,6 +25,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -38,6 +39,8 @@ from orchestration.local.processes import Supervised, free_port
 from orchestration.local.storage import KEY, REGION, SECRET, Storage
 
 HOST = "127.0.0.1"
+# Unmistakable, so that it is found wherever it should not stand.
+PASSPHRASE = "passphrase-of-the-local-key"
 USER, ROLE, COMPUTE, DATABASE = "etl_user", "transformer", "COMPUTE_WH", "analytics"
 # Whom an account has from the beginning.
 ADMINISTRATOR = "administrator"
@@ -74,7 +77,7 @@ class Snowflake:
         }
 
     def connection(self, account: str = "local") -> dict:
-        """The Airflow connection `snowflake_prod`."""
+        """The Airflow connection `snowflake_prod`; its password is the key's passphrase."""
         extra = {
             "account": account,
             "host": HOST,
@@ -82,12 +85,14 @@ class Snowflake:
             "role": ROLE,
             "warehouse": COMPUTE,
             "database": DATABASE,
-            "private_key_content": self._key(Encoding.PEM).decode(),
+            "private_key_content": self.private_key.private_bytes(
+                Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(PASSPHRASE.encode())
+            ).decode(),
         }
-        return {"conn_type": "snowflake", "login": USER, "extra": extra}
+        return {"conn_type": "snowflake", "login": USER, "password": PASSPHRASE, "extra": extra}
 
-    def _key(self, encoding: Encoding = Encoding.DER) -> bytes:
-        return self.private_key.private_bytes(encoding, PrivateFormat.PKCS8, NoEncryption())
+    def _key(self) -> bytes:
+        return self.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
     def connect(self, account: str = "local", **other: str):
         """A connection of the official client, by key pair; `other` replaces user, role, warehouse, ..."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import boto3
 
 REGION = "us-east-1"
-KEY, SECRET = "local-key", "local-secret"
+# Unmistakable, so that it is found wherever it should not stand.
+KEY, SECRET = "key-of-the-local-s3", "secret-of-the-local-s3"
 
 
 class Storage:

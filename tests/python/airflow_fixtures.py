@@ -1,6 +1,7 @@
 """A real Airflow for tests: scheduler, S3, chat and mail, with a folder and a warehouse of its own."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,21 @@ class AirflowSession:
         self.airflow.unpause(self.dag_id)
         return self.airflow.wait(self.dag_id, self.airflow.start(self.dag_id, day), seconds=seconds)
 
+    def shown(self) -> str:
+        """All that Airflow shows of all runs: tasks with their rendered templates, what they tell each other, logs."""
+        client, pages = self.airflow, []
+        for run in client.call("GET", "dags/~/dagRuns", params={"limit": 100})["dag_runs"]:
+            path = f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances"
+            tasks = client.call("GET", path, params={"limit": 100})["task_instances"]
+            assert all("rendered_fields" in task for task in tasks)
+            pages += [run, tasks]
+            for task in tasks:
+                one = f"{path}/{task['task_id']}"
+                pages.append(client.call("GET", f"{one}/xcomEntries", params={"limit": 100}))
+                for number in range(1, task["try_number"] + 1):
+                    pages.append(client.call("GET", f"{one}/logs/{number}", headers={"Accept": "application/json"}))
+        return json.dumps(pages)
+
     def query(self, sql: str) -> list[tuple]:
         """Read from the warehouse."""
         return self.services.warehouse.query(sql)
@@ -66,3 +82,10 @@ def airflow_in(
         folder / "local", warehouse=warehouse, dags_folder=dags_folder, schedules=schedules, settings=settings
     ) as services:
         yield AirflowSession(services, warehouse, dag_id)
+
+
+def files_with(folder: Path, secrets: Collection[str]) -> list[tuple[Path, str]]:
+    """The files below a folder in which a secret stands, with each."""
+    texts = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert any(path.suffix == ".log" and b"dbtRunner" in text for path, text in texts.items())
+    return [(path, secret) for path, text in texts.items() for secret in secrets if secret.encode() in text]

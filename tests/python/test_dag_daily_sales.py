@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -134,6 +135,7 @@ def test_settings_of_every_task(dag):
         assert task.trigger_rule == "all_success"
         assert task.on_failure_callback == [alerts.tell_failure]
         assert not task.on_retry_callback
+    assert dag.on_failure_callback == alerts.tell_unheard
 
 
 def test_complete_within_two_hours_of_being_queued(dag):
@@ -208,8 +210,9 @@ def test_only_a_file_to_mend_is_not_retried(error, action):
 def failed_context(error=None):
     """What Airflow hands to the callback of a failed task."""
     ti = SimpleNamespace(
-        dag_id=DAG_ID, task_id="wait_for_sales_file", log_url="http://airflow/log", xcom_pull=lambda **_: None
-    )
+        dag_id=DAG_ID, task_id="wait_for_sales_file", log_url="http://airflow/log", xcom_pull=lambda **_: None,
+        try_number=4, xcom_push=lambda *_: None,
+    )  # fmt: skip
     run = SimpleNamespace(logical_date=datetime(2024, 1, 5, 2, tzinfo=UTC), run_after=datetime(2024, 1, 6, tzinfo=UTC))
     return {"ti": ti, "dag": SimpleNamespace(dag_id=DAG_ID), "dag_run": run, "exception": error}
 
@@ -276,16 +279,91 @@ def test_only_a_run_that_is_still_at_work_is_late(changes, told, monkeypatch):
     assert [f"not complete for {day}, 2 hours" in text for text in sent] == ([True, True] if told else [])
 
 
-def test_a_failure_of_which_airflow_tells_little_is_told_all_the_same(monkeypatch):
-    """A task whose process was killed has no run and no exception in its context."""
+@pytest.fixture
+def run_of(dag, monkeypatch):
+    """A run that has failed, given the states of its tasks and what those said that have told; returns what is told."""
     told = []
-    monkeypatch.setattr(alerts, "_post", lambda text, link: told.append(text))
-    monkeypatch.setattr(alerts, "_try", lambda channel, send: told.append(channel))
-    monkeypatch.setattr(project, "_aws_default", dict)
-    ti = SimpleNamespace(dag_id=DAG_ID, task_id="load_to_prod.daily_sales", run_id="scheduled__2024-01-06")
-    alerts.tell_failure({"ti": ti})
-    assert told[0].startswith(f"❌ DAG {DAG_ID} failed for scheduled__2024-01-06\nTask: load_to_prod.daily_sales\n")
-    assert told[1] == "mail"
+    monkeypatch.setattr(alerts, "_post_and_mail", lambda context, text, link, commands=(): told.append(text))
+    monkeypatch.setattr(alerts, "_asked", lambda *_: [])
+
+    def failed(states, said=None, **context):
+        told.clear()
+        monkeypatch.setattr(
+            alerts.RuntimeTaskInstance, "get_task_states", lambda _, run_ids: {run_ids[0]: states} if states else {}
+        )
+        monkeypatch.setattr(alerts.XCom, "get_one", lambda task_id, **_: (said or {}).get(task_id))
+        alerts.tell_unheard({"dag": dag, "run_id": "scheduled__2024-01-06", "reason": "task_failure"} | context)
+        return [text.split("\nLog: ")[0].splitlines() for text in told]
+
+    return failed
+
+
+LOST, OTHER = "load_to_prod.daily_sales_model_build", "update_metrics.load_metrics_model_build"
+
+
+def test_a_failure_of_which_airflow_tells_little_is_told_all_the_same(run_of):
+    """Of a task whose process was killed, the run may have no task instance and no date."""
+    [(headline, task, problem)] = run_of({LOST: "failed", "notify_success": "upstream_failed", OTHER: "success"})
+    assert headline == f"❌ DAG {DAG_ID} failed for scheduled__2024-01-06"
+    assert task == f"Task: {LOST}"
+    assert problem.startswith("Problem: the task's process ended without a word: it was killed, most often for want of")
+    # With its run, the date is known.
+    last = SimpleNamespace(task_id=LOST, try_number=4)
+    context = failed_context()
+    [(headline, *_)] = run_of({LOST: "failed"}, ti=last, dag_run=context["dag_run"])
+    assert headline == f"❌ DAG {DAG_ID} failed for 2024-01-05"
+
+
+def test_each_failure_is_told_once(run_of):
+    last = SimpleNamespace(task_id=LOST, try_number=4)
+    assert run_of({LOST: "failed"}, {LOST: 4}, ti=last) == []
+    assert run_of({LOST: "failed", OTHER: "failed"}, {LOST: 4, OTHER: 1}, ti=last) == []
+    assert [lines[1] for lines in run_of({LOST: "failed", OTHER: "failed"}, {LOST: 4}, ti=last)] == [f"Task: {OTHER}"]
+    # It told of its fourth try, was cleared, and died each time before it could begin.
+    again = SimpleNamespace(task_id=LOST, try_number=8)
+    assert [lines[1] for lines in run_of({LOST: "failed"}, {LOST: 4}, ti=again)] == [f"Task: {LOST}"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "states", "says"),
+    [
+        ("timed_out", {LOST: "skipped"}, "the run took longer than it may"),
+        ("all_tasks_deadlocked", {LOST: "success"}, "none of the tasks that are left can run"),
+        # A failure of a task that the DAG does not have any more, or has many times.
+        ("task_failure", {"gone": "failed", f"{LOST}_0": "failed"}, "a task has failed"),
+        ("task_failure", {}, "a task has failed"),
+        ("news", {}, "news"),
+    ],
+)
+def test_a_run_that_fails_by_no_task_is_told(run_of, reason, states, says):
+    [(headline, problem)] = run_of(states, reason=reason)
+    assert headline == f"❌ DAG {DAG_ID} failed for scheduled__2024-01-06"
+    assert problem == f"Problem: {says}"
+
+
+def test_a_run_is_told_though_airflow_does_not_answer(dag, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("Unhandled request")
+
+    told = []
+    monkeypatch.setattr(alerts, "_post_and_mail", lambda context, text, link: told.append(text))
+    monkeypatch.setattr(alerts.RuntimeTaskInstance, "get_task_states", broken)
+    alerts.tell_unheard({"dag": dag, "run_id": "r", "reason": "task_failure"})
+    assert [text.split("\nLog: ")[0] for text in told] == [f"❌ DAG {DAG_ID} failed for r\nProblem: a task has failed"]
+
+
+def test_a_task_that_tells_says_so_to_its_run(monkeypatch):
+    """In its own process; what the dag-processor calls for a lost worker has no exception, and is left to the run."""
+    told, pushed = [], []
+    monkeypatch.setattr(alerts, "_post_and_mail", lambda context, text, link, commands: told.append(text))
+    monkeypatch.setattr(alerts, "_asked", lambda *_: [])
+    context = failed_context()
+    context["ti"].xcom_push = lambda *said: pushed.append((len(told), *said))
+    alerts.tell_failure(context)
+    assert (told, pushed) == ([], [])
+    alerts.tell_failure(context | {"exception": RuntimeError("it broke")})
+    # Only once it has told.
+    assert pushed == [(1, alerts.TOLD, 4)]
 
 
 @pytest.fixture
@@ -347,3 +425,35 @@ def test_a_missing_connection_is_one_plain_sentence(no_credentials, monkeypatch)
     assert str(error.value) == (
         "The Airflow connection aws_default is missing or wrong: it gives no access key, and this machine has no role"
     )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"password": "a wrong passphrase"},
+        {"password": None},
+        {"private_key_content": "garbage-of-a-key"},
+        {"private_key_content": "-----BEGIN PRIVATE KEY-----\ngarbage-of-a-key\n-----END PRIVATE KEY-----"},
+        {"private_key_file": "/nowhere/key.p8", "private_key_content": None},
+        {"account": None},
+    ],
+)
+def test_a_bad_key_is_named_and_not_shown(no_credentials, monkeypatch, caplog, changes):
+    """Neither it nor its passphrase, in the error or in a log."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"a passphrase")).decode()
+    extra = {"account": "acme", "private_key_content": pem} | {k: v for k, v in changes.items() if k != "password"}
+    snowflake = {"conn_type": "snowflake", "login": "etl_user", "password": changes.get("password", "a passphrase")}
+    snowflake["extra"] = {name: value for name, value in extra.items() if value}
+    monkeypatch.setenv("AIRFLOW_CONN_SNOWFLAKE_PROD", json.dumps(snowflake))
+    monkeypatch.setattr(project, "TARGET", "snowflake")
+    with pytest.raises(
+        AirflowFailException, match="The Airflow connection snowflake_prod is missing or wrong: "
+    ) as error:
+        project.use_connections({}, None)
+    shown = "".join(traceback.format_exception(error.value)) + caplog.text
+    secrets = ("a passphrase", "a wrong passphrase", "garbage-of-a-key", *pem.splitlines()[3:5])
+    assert [secret for secret in secrets if secret in shown] == []

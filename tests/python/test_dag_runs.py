@@ -1,5 +1,6 @@
 """Real runs of the DAG: a real scheduler, S3, chat and mail. One Airflow for all; each test has a day of its own."""
 
+import html
 import tempfile
 import time
 from collections import Counter
@@ -7,14 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import httpx
 import psutil
 import pytest
-from airflow_fixtures import airflow_in
+from airflow_fixtures import airflow_in, files_with
 from reference import TABLES, Reference
 from test_files import row
 from warehouse import compare_tables
 
 from orchestration.local import demo_tables
+from orchestration.local.sinks import CHAT_TOKEN, MAIL_PASSWORD
+from orchestration.local.storage import KEY, SECRET
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("dag_runs")
@@ -148,7 +152,12 @@ def test_tables_are_synced_each_by_itself_and_an_idle_hour_starts_no_dbt(airflow
         "find_new_files", "sync_and_validate_together", "sync_orders", "validate_orders", "notify_success"
     }  # fmt: skip
     warned, synced = told()[0][-2:]
-    assert "orders_have_their_customers: Got 1 result, configured to warn if != 0" in warned
+    assert "orders_have_their_customers: Got 1 result, configured to warn if != 0\n  from_field=C" in warned
+    assert (
+        "\n  All of it: `.venv/bin/dbt show --limit 1000 --output json --select orders_have_their_customers`" in warned
+    )
+    [validated] = [task for task in run.tasks if task.task == "validate_orders"]
+    assert "orders_have_their_customers has found: from_field=C" in client.log(dag_id, run.run_id, validated, lines=200)
     assert "orders: 1 new file; rows now: 521 received, 421 current, 100 superseded, 0 rejected" in synced
     client.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
 
@@ -162,6 +171,43 @@ def scheduled_tables(client):
         assert time.monotonic() < deadline, "the schedule started no run"
         time.sleep(0.5)
     return client.wait("table_sync", runs[0]["dag_run_id"])
+
+
+SECRETS = (KEY, SECRET, CHAT_TOKEN, CHAT_TOKEN.partition("/")[2], MAIL_PASSWORD)
+
+
+def test_no_credential_is_shown_though_all_of_them_are_refused(airflow, told):
+    """Neither in a log nor in a rendered template, an error or a message, of these runs or any other."""
+    client, day, tables = airflow.airflow, "2024-01-14", "table_sync"
+    scheduled_tables(client)
+    airflow.land(day, sales(day, 10))
+    airflow.chat.refuses = airflow.mail.refuses = True
+    authenticate(airflow, from_now_on=True)
+    try:
+        runs = {airflow.dag_id: client.start(airflow.dag_id, day), tables: client.start(tables, f"{day}T00:00")}
+        ended = {dag_id: client.wait(dag_id, run_id) for dag_id, run_id in runs.items()}
+        assert not [text for texts in told() for text in texts if day in text]
+    finally:
+        authenticate(airflow, from_now_on=False)
+        airflow.chat.refuses = airflow.mail.refuses = False
+    shown = airflow.shown()
+    for dag_id, run in ended.items():
+        assert run.state == "failed"
+        [failed] = [task for task in run.tasks if task.state == "failed"]
+        log = client.log(dag_id, run.run_id, failed, lines=100)
+        for says in ("InvalidAccessKeyId", "No message by chat: ", "No message by mail: SMTPAuthenticationError: (535"):
+            assert says in log, log
+    assert [secret for secret in SECRETS if secret in shown] == []
+    # Logs, messages, the warehouse and what PostgreSQL keeps for Airflow.
+    assert files_with(airflow.warehouse.parent, SECRETS) == []
+    client.call("PATCH", f"dags/{tables}", json={"is_paused": True})
+
+
+def authenticate(airflow, from_now_on):
+    """Whether S3 asks who reads, and takes nobody."""
+    httpx.post(
+        f"{airflow.services.s3.endpoint}/moto-api/reset-auth", content=b"0" if from_now_on else b"inf", trust_env=False
+    ).raise_for_status()
 
 
 def test_a_held_file_touches_nothing_and_is_told_while_the_others_load(airflow, told):
@@ -186,6 +232,14 @@ def test_a_held_file_touches_nothing_and_is_told_while_the_others_load(airflow, 
         assert f"File refused: raw/sales/{day}/broken.csv" in text
         assert "/tasks/update_metrics.files_to_mend_model_build" in text
     assert airflow.mail.messages[-1]["to"] == ["data-alerts@company.com"]
+    # The log, which the alert links to, says the same, and what to type.
+    [failed] = [task for task in run.tasks if task.state == "failed"]
+    log = airflow.airflow.log(airflow.dag_id, run.run_id, failed, lines=200)
+    assert f"no_file_to_mend has found: state=held, source_file=raw/sales/{day}/sales_export.csv, " in log
+    assert f"state=refused, source_file=raw/sales/{day}/broken.csv, source_record=12, " in log
+    assert f"  If it is right as it is: make release FILE=raw/sales/{day}/sales_export.csv REASON=" in log
+    [load] = [task for task in run.tasks if task.task == "extract_to_staging.raw_sales_run"]
+    assert f"REFUSED raw/sales/{day}/broken.csv" in airflow.airflow.log(airflow.dag_id, run.run_id, load, lines=200)
 
 
 def test_a_mended_file_loads_once_the_failed_run_is_cleared(airflow, told):
@@ -218,6 +272,58 @@ def test_a_file_that_does_not_come_is_told(airflow, told):
 
 def test_a_worker_that_is_lost_in_the_load_is_made_good_by_the_retry(airflow, told):
     kill(airflow, told, "2024-01-10", ["load_to_prod.daily_sales_model_build"], worker=True, restated=False)
+
+
+@pytest.mark.parametrize("worker", [False, pytest.param(True, marks=pytest.mark.long)], ids=["task", "worker"])
+def test_what_is_killed_at_every_try_is_told_once_by_its_run(airflow, told, worker):
+    """Most often it is out of memory. Airflow calls no task then; for a lost worker it does, without saying why."""
+    client, day, tables = airflow.airflow, f"2024-01-1{2 + worker}", "table_sync"
+    scheduled_tables(client)
+    key = f"raw/products/{day}/00/products.csv"
+    airflow.services.s3.land(key, demo_tables.second_hour()[demo_tables.path("products", 1)])
+    airflow.land(day, sales(day, 10))
+    killed = {
+        (airflow.dag_id, client.start(airflow.dag_id, day)): "extract_to_staging.raw_sales_run",
+        (tables, client.start(tables, f"{day}T00:00")): "sync_products",
+    }
+    kill_every_try(client, killed, worker)
+    for (dag_id, run_id), task in killed.items():
+        run = client.wait(dag_id, run_id)
+        assert run.state == "failed"
+        assert {one.task: (one.state, one.tries) for one in run.tasks}[task] == ("failed", 4)
+    wanted = [f"❌ DAG {airflow.dag_id} failed for {day}", f"❌ DAG {tables} failed for {day}T00:00"]
+    deadline = time.monotonic() + 60
+    while not all(any(line in text for text in texts) for texts in told() for line in wanted):
+        assert time.monotonic() < deadline, f"nobody was told: {told()}"
+        time.sleep(0.5)
+    for texts in told():
+        for line, task in zip(wanted, killed.values(), strict=True):
+            [text] = [html.unescape(text) for text in texts if f"{line}\n" in text]
+            assert f"\nTask: {task}\nProblem: the task's process ended without a word: it was killed" in text
+            assert f"/tasks/{task}" in text
+    # Airflow has been through all failures of this session by now: none was told twice, by its task and by its run.
+    failures = [text.split("\nProblem: ")[0] for text in (m["text"] for m in airflow.chat.messages) if text[0] == "❌"]
+    assert max(Counter(failures).values()) == 1
+    client.call("PATCH", f"dags/{tables}", json={"is_paused": True})
+
+
+def kill_every_try(client, tasks, worker):
+    """Kills the process of a task, or its worker, as often as it starts, until the runs have ended; by DAG and run."""
+    deadline = time.monotonic() + 240
+    while True:
+        assert time.monotonic() < deadline, f"these did not end: {tasks}"
+        found = {
+            one["id"]: one["state"]
+            for (dag_id, run_id), task in tasks.items()
+            for one in [client.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task}")]
+        }
+        if set(found.values()) == {"failed"}:
+            return
+        for process in psutil.process_iter(["cmdline"]):
+            if "".join(process.info["cmdline"] or []).strip() in {f"airflow worker -- {one}" for one in found}:
+                # The worker first, or it would tell how its task has ended.
+                for one in [process.parent(), process] if worker else [process]:
+                    one.kill()
 
 
 @pytest.mark.long

@@ -2,14 +2,21 @@
 
 import json
 import subprocess
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
-from airflow_fixtures import AirflowSession, airflow_in
+from airflow_fixtures import AirflowSession, airflow_in, files_with
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from reference import PROJECT
 from test_files import CASES, file
+
+from orchestration.local.sinks import CHAT_TOKEN, MAIL_PASSWORD
+from orchestration.local.snowflake import ADMINISTRATOR, USER
+from orchestration.local.storage import KEY, SECRET
 
 # What the tests of this file share is made once.
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("dag_runs_snowflake")]
@@ -58,11 +65,30 @@ def test_dbt_parses_the_project_for_no_task(airflow: AirflowSession, folder: Pat
     assert {path.read_bytes() for path in kept} == {warm.read_bytes()}
 
 
-def test_the_key_is_in_no_file(airflow: AirflowSession, folder: Path) -> None:
-    """Neither in a log nor in what Airflow keeps of rendered templates."""
-    account = airflow.services.warehouse.account
-    pem = account.connection()["extra"]["private_key_content"].splitlines()
-    secrets = [pem[5].encode(), account.environment()["DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY"][200:260].encode()]
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    assert any(path.suffix == ".log" and b"daily_sales" in path.read_bytes() for path in files)
-    assert [path for path in files if any(secret in path.read_bytes() for secret in secrets)] == []
+def test_no_credential_is_shown_though_the_key_is_refused(airflow: AirflowSession, folder: Path) -> None:
+    """Neither in a log nor in a rendered template, an error or a message, of this run or any other."""
+    account, day = airflow.services.warehouse.account, "2024-01-07"
+    connection = account.connection()
+    airflow.land(day, file(date.fromisoformat(day)))
+    with account.connect(user=ADMINISTRATOR, role="ACCOUNTADMIN", warehouse="") as administrator:
+        administrator.cursor().execute(f"drop user {USER}")
+        administrator.cursor().execute(f"create user {USER} rsa_public_key = '{key_of_another()}'")
+    run = airflow.run(day, seconds=400)
+    assert run.state == "failed"
+    [failed] = [task for task in run.tasks if task.state == "failed"]
+    assert "JWT token is invalid" in airflow.airflow.log(airflow.dag_id, run.run_id, failed, lines=100)
+    secrets = [
+        *(connection["extra"]["private_key_content"].splitlines()[line] for line in (5, 10)),
+        account.environment()["DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY"][200:260],
+        connection["password"], KEY, SECRET, CHAT_TOKEN, MAIL_PASSWORD,
+    ]  # fmt: skip
+    shown = airflow.shown()
+    assert "JWT token is invalid" in shown
+    assert [secret for secret in secrets if secret in shown] == []
+    assert files_with(folder, secrets) == []
+
+
+def key_of_another() -> str:
+    """A public key that fits no private one of ours, as `create user` takes it."""
+    public = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+    return b64encode(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()

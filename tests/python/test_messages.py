@@ -1,5 +1,6 @@
 """What people are told says enough, and what stands in a file cannot call people or pose as a link."""
 
+import html
 import shlex
 
 import pytest
@@ -111,13 +112,77 @@ def test_synced_names_each_table_with_its_news():
     )
 
 
-def test_unusual_names_each_check():
-    told = messages.unusual(
-        "table_sync", "validate_orders", "2024-01-05T10:00", {"b": "Got 1\nresult", "a": "x"}, "http://log"
-    )
-    assert told.splitlines()[:4] == [
+def test_unusual_names_each_check_with_rows_and_what_shows_the_rest():
+    results, found = {"b": "Got 1\nresult", "a": "x"}, {"b": [{"customer_id": "C\n7", "rows_without": "2"}]}
+    told = messages.unusual("table_sync", "validate_orders", "2024-01-05T10:00", results, found, "http://log")
+    assert told.splitlines()[:7] == [
         "⚠️ DAG table_sync, run of 2024-01-05T10:00: validate_orders found what is unusual",
         "a: x",
+        "  All of it: .venv/bin/dbt show --limit 1000 --output json --select a",
         "b: Got 1 result",
+        "  customer_id=C 7, rows_without=2",
+        "  All of it: .venv/bin/dbt show --limit 1000 --output json --select b",
         "Log: http://log",
     ]
+
+
+def test_failed_names_the_rows_of_a_test():
+    told = failed(found={"ledger_adds_up": [{"source_file": "a.csv", "received_rows": "2"}]})
+    assert told.splitlines()[2:6] == [
+        "Problem: it broke",
+        "Test: ledger_adds_up",
+        "  source_file=a.csv, received_rows=2",
+        "  All of it: .venv/bin/dbt show --limit 1000 --output json --select ledger_adds_up",
+    ]
+
+
+def test_failed_without_a_task():
+    text = messages.failed("sales", None, "2024-01-05", problem="x", files=[], log_url="l", advice="a")
+    assert text.splitlines()[1] == "Problem: x"
+
+
+FOLDER = "raw/sales/2024-01-05"
+PATHS = [
+    f"{FOLDER}/sales_export.csv",
+    f"{FOLDER}/two  blanks.csv",
+    f"{FOLDER}/it's $(rm -rf /) $HOME $$ ${{x}}.csv",
+    f"{FOLDER}/<!channel> & <b>.csv",
+    f"{FOLDER}/_a_ *b* ~c~ :smile: [bold].csv",
+    f'{FOLDER}/"double" \\back\\ #hash % = , ; | ! ? äöü €.csv',
+    f"{FOLDER}/{'long/' * 150}x.csv",
+    f"{FOLDER}/me@home.csv",
+    f"{FOLDER}/a://b.csv",
+    f"{FOLDER}/`tick`.csv",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_what_chat_shows_as_a_command_can_be_copied(path):
+    """Slack shows what stands between backticks as it is, entities aside."""
+    row = HELD | {"source_file": path}
+    chat = messages.for_chat(failed([row]), "http://airflow/log", messages.commands([row]))
+    [line] = [line for line in chat.splitlines() if line.startswith("  If it is right as it is: ")]
+    shown = line.removeprefix("  If it is right as it is: ")
+    if "@" in path or "://" in path or "`" in path:
+        assert shown == messages.IN_THE_LOG
+        assert "make release" not in chat
+    else:
+        assert shown[0] == shown[-1] == "`" and "`" not in shown[1:-1]
+        copied = html.unescape(shown[1:-1])
+        assert shlex.split(copied) == ["make", "release", f"FILE={path}", "REASON=..."]
+    # Mail has every one.
+    mail = html.unescape(messages.for_mail(failed([row])))
+    assert messages.release_command(path) in mail.splitlines()[5]
+
+
+def test_a_name_that_cannot_be_typed_says_so():
+    for name in ("two\nlines.csv", "no\u200bwidth.csv", "re\u202everse.csv", "bell\a.csv"):
+        text = failed([HELD | {"source_file": name}])
+        assert "make release" not in text
+        assert "  If it is right as it is: its name cannot be typed, so land it under another one." in text
+
+
+def test_the_command_of_a_check_is_code_in_chat():
+    told = messages.unusual("table_sync", "t", "r", {"orders_are_new": "x"}, {}, "http://log")
+    chat = messages.for_chat(told, "http://log", messages.commands(tests=["orders_are_new"]))
+    assert "  All of it: `.venv/bin/dbt show --limit 1000 --output json --select orders_are_new`\n" in chat

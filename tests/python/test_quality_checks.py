@@ -1,5 +1,6 @@
 """The checks of production say what is unusual, and that a reference came late; they stop nothing."""
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from reference import CUSTOMERS, FEEDS, ORDERS, PRODUCTS, SALES, Feed
 from test_files import file
 from test_tables import table
 from warehouse import DATABASE, Built, Project, Warehouse
+
+from orchestration import messages, report
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("quality checks")
@@ -113,3 +116,37 @@ def test_a_status_that_no_order_has_is_told(warehouse: Warehouse) -> None:
     with duckdb.connect(warehouse.folder / DATABASE) as connection:
         connection.execute("update staging.newest_orders set status = 'lost' where order_id = '0-1'")
     assert checked(warehouse).statuses["orders_status_is_known"] == "fail"
+
+
+def test_what_is_found_is_said_and_the_command_of_the_alert_shows_all_of_it(warehouse: Warehouse) -> None:
+    """Some rows of every check that does not hold, and nothing of one that does."""
+    late = DAY + timedelta(days=3)
+    many = {at(ORDERS, 9): orders(200, prefix="many"), at(ORDERS, 10): orders(1, prefix="few")}
+    products = {at(PRODUCTS, 7): rows_of(PRODUCTS, {"product_id": "another"})}
+    warehouse.land(warehouse.landed | many | products)
+    assert not warehouse.build().red
+    with duckdb.connect(warehouse.folder / DATABASE) as connection:
+        connection.execute("update staging.newest_orders set status = 'lo\nst' where order_id = '0-1'")
+    report.failing_rows()
+    built = checked(warehouse, late)
+    found = {name: count for name, count in built.failures.items() if count}
+    assert found.keys() == {
+        "daily_sales_have_their_products", "orders_have_their_customers", "orders_have_their_products",
+        "orders_is_fresh", "orders_status_is_known", "orders_volume_is_usual",
+    }  # fmt: skip
+    for name, count in found.items():
+        said = [line.partition(" has found: ")[2] for line in built.said if line.startswith(f"{name} has found: ")]
+        assert len(said) == min(count, 5)
+        assert not any("\n" in line for line in said)
+        command = messages.rows_command(name).split()[1:]
+        shown = warehouse.dbt(*command, run_date=late)
+        [rows] = [json.loads(message)["show"] for message in shown.messages if message.startswith("{")]
+        assert len(rows) == count
+        if count == 1 and name != "orders_is_fresh":  # which has a time
+            assert said == [", ".join(f"{key}={str(value).replace(chr(10), ' ')}" for key, value in rows[0].items())]
+    assert sum(" has found: " in line for line in built.said) == sum(min(count, 5) for count in found.values())
+    # What the alert is told is the same.
+    heard = report.failing_rows()
+    assert {name: len(rows) for name, rows in heard.items()} == {name: min(count, 5) for name, count in found.items()}
+    assert heard["orders_status_is_known"] == [{"value_field": "lo\nst"}]
+    assert report.failing_rows() == {}

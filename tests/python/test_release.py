@@ -1,5 +1,6 @@
 """A held file is let through by a person: that very content, with a record of who, when and why."""
 
+import shlex
 import subprocess
 import sys
 from datetime import date, timedelta
@@ -9,6 +10,8 @@ import pytest
 from reference import Reference
 from test_files import CASES, file, row
 from warehouse import DATABASE, PROJECT, Project, Warehouse, compare, environment
+
+from orchestration import messages
 
 DAY = date(2024, 1, 5)
 PATH = f"raw/sales/{DAY}/sales_export.csv"
@@ -160,6 +163,29 @@ def test_a_user_without_a_name_is_asked_for_one() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("Who lets it through?")
     assert done.stderr.endswith("Write BY=your-name.\n")
+
+
+def test_the_commands_that_are_shown_work(story: Story) -> None:
+    """Those of the alert and of dbt's own output, copied into a shell."""
+    names = [
+        HOSTILE,
+        f"raw/sales/{DAY}/two  blanks.csv",
+        f"raw/sales/{DAY}/me@home.csv",
+        f"raw/sales/{DAY}/two\nlines.csv",
+    ]
+    story.warehouse.land(dict.fromkeys(names, RATE))
+    built = story.warehouse.build()
+    shown = [line.partition("release_it_by=")[2] for line in built.said if "no_file_to_mend has found: " in line]
+    shown = dict(zip(sorted(names), shown, strict=True))
+    assert shown.pop(names.pop()) == ""
+    for name in names:
+        assert shlex.split(messages.release_command(name)) == shlex.split(shown[name])
+    home, rows = shown[names[-1]], messages.rows_command("no_file_to_mend")
+    with environment(WAREHOUSE_PATH=str(story.warehouse.folder / DATABASE), LANDING_ROOT=str(story.warehouse.root)):
+        command = ["bash", "-c", f"{home} && {rows}"]
+        run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert story.warehouse.query("select source_file, reason from staging.released_files") == [(names[-1], "...")]
+    assert '"source_file": "raw/sales/2024-01-05/two\\nlines.csv"' in run.stdout
 
 
 def test_nothing_can_be_released_before_the_first_load(story: Story) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -253,22 +254,89 @@ def test_a_warehouse_that_is_read_only(warehouse: Warehouse, monkeypatch: pytest
     cannot_be_opened(warehouse, "Permission denied")
 
 
+@contextmanager
+def held(warehouse: Warehouse, seconds: float) -> Iterator[int]:
+    """Another process has the warehouse open for so long, or until it is no longer asked for; yields its number."""
+    hold = "import duckdb, sys, time; held = duckdb.connect(sys.argv[1]); print(flush=True); time.sleep({})"
+    command = [sys.executable, "-c", hold.format(seconds), str(warehouse.folder / DATABASE)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        try:
+            yield other.pid
+        finally:
+            if seconds > 60:
+                other.kill()
+
+
 def test_a_warehouse_in_use_is_waited_for(warehouse: Warehouse) -> None:
-    """The file and the process that holds it are named."""
+    """The file and the process that holds it are named, again with each try."""
     warehouse.land({PATH: content(*good(DAY))})
     assert warehouse.project.manifest
-    hold = "import duckdb, sys, time; held = duckdb.connect(sys.argv[1]); print(flush=True); time.sleep(2)"
-    with subprocess.Popen(
-        [sys.executable, "-c", hold, str(warehouse.folder / DATABASE)], stdout=subprocess.PIPE
-    ) as other:
-        other.stdout.readline()
+    with held(warehouse, 2) as other:
         built = warehouse.build()
     expected = Reference()
     expected.load(warehouse.landed)
     compare(expected, warehouse, built)
     [warning] = [warning for warning in built.warnings if "Another process holds the warehouse" in warning]
     assert str(warehouse.folder / DATABASE) in warning
-    assert f"PID {other.pid}" in warning
+    assert f"PID {other}" in warning
+    assert "the next try of 7 is in 1 s" in warning
+    assert any("Still waiting for the warehouse: the next try of 6 is in 2 s" in warning for warning in built.warnings)
+
+
+def test_nothing_is_waited_for_after_the_last_try(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is told is who holds the warehouse at that try, and not before; and the next run waits anew."""
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    for _ in range(2):
+        with held(warehouse, 1000) as other:
+            [message] = warehouse.build().broken.values()
+        assert slept == [1, 2, 4, 8, 16, 32, 64]
+        assert f"The warehouse {warehouse.folder / DATABASE} cannot be opened: " in message
+        assert f"(PID {other}). End that process or let it finish" in message
+        assert "See also" not in message and "Traceback" not in message
+        slept.clear()
+
+
+def test_a_warehouse_that_changes_hands_while_it_is_waited_for(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has let it go is not blamed."""
+    holders = []
+    with ExitStack() as stack:
+
+        def sleep(_: float) -> None:
+            stack.close()
+            holders.append(stack.enter_context(held(warehouse, 1000)))
+
+        sleep(0)
+        monkeypatch.setattr(time, "sleep", sleep)
+        built = warehouse.build()
+    [message] = built.broken.values()
+    assert len(holders) == 8
+    assert f"PID {holders[-1]})" in message
+    told = [warning for warning in built.warnings if "waiting for" in warning]
+    assert [f"PID {one})" in warning for one, warning in zip(holders[:-1], told, strict=True)] == [True] * 7
+
+
+def test_nobody_takes_a_warehouse_between_the_wait_and_dbt(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process tries to, right after the file was free."""
+    update = landing.Plugin.update_connection_config
+    taken = []
+
+    def and_then(self, creds, config) -> None:
+        update(self, creds, config)
+        take = [sys.executable, "-c", "import duckdb, sys; duckdb.connect(sys.argv[1])", creds.path]
+        taken.append(subprocess.run(take, capture_output=True, text=True).stderr)
+
+    monkeypatch.setattr(landing.Plugin, "update_connection_config", and_then)
+    warehouse.land({PATH: content(*good(DAY))})
+    mended(warehouse, Reference())
+    assert taken and all(f"(PID {os.getpid()})" in text for text in taken)
 
 
 @pytest.mark.parametrize("room", [*(pytest.param(n, marks=pytest.mark.long) for n in (50_000, 2_500_000)), 800_000])

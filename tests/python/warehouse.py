@@ -19,6 +19,8 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 from reference import PROJECT, REGISTERS, SALES, Feed, Reference, Tables
 
+from orchestration import report
+
 OPTIONS = ("--quiet", "--no-version-check", "--log-level-file", "none", "--no-write-json")
 UNSET = ("RUN_DATE", "DBT_TARGET", "DBT_PROFILES_DIR", "DBT_PROJECT_DIR", "DBT_TARGET_PATH")
 # What is red for the files of a run alone.
@@ -125,6 +127,8 @@ def patched_module(name: str, changes: Mapping[str, str]) -> Iterator[None]:
 class Built:
     """What a dbt command came to."""
 
+    # What the exit code says.
+    succeeded: bool = False
     # Status by name; "error" of the command itself under the name "dbt".
     statuses: dict[str, str] = field(default_factory=dict)
     # The failing rows of each test.
@@ -199,6 +203,7 @@ class Warehouse:
 
         def listen(event) -> None:
             built.messages.append(event.info.msg)
+            report.listen(event)
             if event.info.name == "JinjaLogInfo":
                 built.said.append(event.data.msg)
             if event.info.level == "warn":
@@ -209,6 +214,7 @@ class Warehouse:
             runner = dbtRunner(manifest=self.project.manifest, callbacks=[listen])
             result = runner.invoke([*command, *self.project.options()])
         DuckDBConnectionManager.close_all_connections()
+        built.succeeded = result.success
         if result.exception is not None:
             built.statuses["dbt"] = f"error: {result.exception}"
         for one in getattr(result.result, "results", ()):

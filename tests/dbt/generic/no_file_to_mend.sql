@@ -2,6 +2,5 @@
     files_to_mend, so that nothing waits for this test. -#}
 {% test no_file_to_mend(model, feed) %}
 -- depends_on: {{ model }}
-{% do show_files_to_mend(ref('files_to_mend'), feed) %}
 {{ files_of_run_to_mend(ref('files_to_mend'), feed) }}
 {% endtest %}
