@@ -54,7 +54,9 @@ def never_loaded(manifest: Any) -> list[str]:
         "select split_part(source_file, '/', 2) as feed from staging.landed_files "
         "union select split_part(source_file, '/', 2) from prod.load_ledger"
     )
-    there = report.ask("select table_name from information_schema.tables where lower(table_schema) in ('staging', 'prod')")
+    there = report.ask(
+        "select table_name from information_schema.tables where lower(table_schema) in ('staging', 'prod')"
+    )
     feeds, tables = {row["feed"] for row in taken}, {row["table_name"].lower() for row in there}
     return sorted(feed for feed, table in merged.items() if feed not in feeds and table not in tables)
 

@@ -16,8 +16,12 @@ from warehouse import DATABASE, PROJECT, Project, Warehouse, environment
 DAY = date(2024, 1, 1)
 # What the DAG daily_sales_etl_v2 runs, in all its tasks.
 OF_SALES = (
-    "path:models/landing/sales path:models/staging path:models/marts path:models/monitoring path:seeds/currencies.csv"
-).split()
+    "path:models/landing/sales",
+    "path:models/staging",
+    "path:models/marts",
+    "path:models/monitoring",
+    "path:seeds/currencies.csv",
+)
 
 
 @pytest.fixture
