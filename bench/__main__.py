@@ -149,12 +149,17 @@ class Bench:
         return Cost.best(baseline), Cost.best(build), Cost.best(rerun)
 
     def builds(self, batches: list[Batch]) -> list[Cost]:
-        """Builds of several batches, in turn."""
+        """Builds of several batches, in turn; what the first of each comes to is compared with the baseline's."""
         costs = {batch: [] for batch in batches}
-        for _ in range(self.repeats):
+        for number in range(self.repeats):
             for batch in batches:
-                root, _ = self.landing(batch)
-                costs[batch].append(self.dbt(root, self.fresh("dbt", batch)))
+                root, file = self.landing(batch)
+                ours = self.fresh("dbt", batch)
+                costs[batch].append(self.dbt(root, ours))
+                if number == 0:
+                    theirs = self.fresh("baseline", batch)
+                    self.baseline(root, file, theirs)
+                    compare(ours, theirs)
         return [Cost.best(costs[batch]) for batch in batches]
 
     def start_up(self) -> Cost:

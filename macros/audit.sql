@@ -7,8 +7,13 @@
     {%- for model in models -%}
         {%- set twin = api.Relation.create(database=model.database, schema=model.schema, identifier=model.alias) -%}
         {%- set table = api.Relation.create(database=model.database, schema='prod', identifier=model.alias) -%}
-        {%- if adapter.get_relation(table.database, table.schema, table.identifier) is none -%}
+        {%- set is_there = adapter.get_relation(table.database, table.schema, table.identifier) -%}
+        {%- set is_computed = adapter.get_relation(twin.database, twin.schema, twin.identifier) -%}
+        {%- if not is_there and not is_computed -%}{%- continue -%}{%- endif -%}
+        {%- if not is_there -%}
             {{ exceptions.raise_compiler_error(table ~ ' does not exist yet. Run `dbt build` first.') }}
+        {%- elif not is_computed -%}
+            {{ exceptions.raise_compiler_error(table ~ ' is there, but no file of what it is made from was ever loaded.') }}
         {%- endif -%}
         {%- set columns = adapter.get_columns_in_relation(table) | map(attribute='name') | join(', ') -%}
         {%- set differences -%}

@@ -1,15 +1,18 @@
 {#- Before a build beside production (`make changed`): the registers and the ledger as they are there. Those are written by a load,
     and `--defer` would hand out production's own. -#}
 {% macro borrow_registers() %}
+    {%- if not schema_prefix() -%}
+        {{ exceptions.raise_compiler_error('There is nothing to borrow: the target ' ~ target.name ~ ' is production.') }}
+    {%- endif -%}
     {%- set borrowed = [relation_of('load_ledger')] -%}
     {%- for name in ['landed_files', 'refused_files', 'released_files', 'touched_days'] -%}
         {%- do borrowed.append(source('landing', name)) -%}
     {%- endfor -%}
     {%- for table in borrowed -%}
         {%- set there = adapter.get_relation(production_database(), table.schema | replace(schema_prefix(), '', 1), table.identifier) -%}
-        {%- if not schema_prefix() or not there -%}
+        {%- if not there -%}
             {{ exceptions.raise_compiler_error(
-                'There is nothing to borrow: the target ' ~ target.name ~ (' is production.' if not schema_prefix() else ' finds no ' ~ table.identifier ~ ' in production.')
+                'There is nothing to borrow: the target ' ~ target.name ~ ' finds no ' ~ table.identifier ~ ' in production.'
             ) }}
         {%- endif -%}
         {%- do adapter.create_schema(table.without_identifier()) -%}
@@ -37,7 +40,7 @@
 {% endmacro %}
 
 {% macro duckdb__production_database() %}
-    {{ return('warehouse') }}
+    {{ return(run_query('select database_name from duckdb_databases() where readonly and not internal').rows[0][0]) }}
 {% endmacro %}
 
 {% macro snowflake__production_database() %}

@@ -131,7 +131,15 @@ create table if not exists {{ table }} (
     {%- if gone -%}{%- do run_query(snowflake_mended(refused, gone)) -%}{%- endif -%}
     {%- set files = changes | selectattr('change', 'in', ['new', 'mended']) | list -%}
     {%- if not files -%}
-        {%- do log('Nothing to do: no file in ' ~ prefix ~ ' is new or restated.', info=true) -%}
+        {%- if gone or run_query(snowflake_files_before(landed, refused, feed)).rows -%}
+            {%- do log('Nothing to do: no file in ' ~ prefix ~ ' is new or restated.', info=true) -%}
+        {%- else -%}
+            {%- do exceptions.warn(
+                'Nothing to do: there is no @' ~ var('landing_stage') ~ '/raw/' ~ feed.name ~ '/' ~ (day or '<YYYY-MM-DD>')
+                ~ ('/<HH>' if feed.files == 'hourly' else '') ~ '/*.csv or *.csv.gz, and no file of ' ~ feed.name
+                ~ ' was ever found; if there should be, the stage must stand for what holds raw/.'
+            ) -%}
+        {%- endif -%}
     {%- endif -%}
     {%- set done = namespace(files=0) -%}
     {%- for some in files | batch(1000) -%}
@@ -143,6 +151,18 @@ create table if not exists {{ table }} (
         {%- set done.files = done.files + some | length -%}
         {%- do log(done.files ~ ' of ' ~ files | length ~ ' files in ' ~ prefix, info=true) -%}
     {%- endfor -%}
+{% endmacro %}
+
+
+{#- A row if any file of a feed was ever taken or refused. -#}
+{% macro snowflake_files_before(landed, refused, feed) %}
+{%- for register in [landed, refused] %}
+select source_file
+from {{ register }}
+where startswith(source_file, 'raw/{{ feed.name }}/')
+{{ 'union all' if not loop.last }}
+{%- endfor %}
+limit 1
 {% endmacro %}
 
 

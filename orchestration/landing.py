@@ -295,6 +295,15 @@ def landed_files(zone: Zone, feed: Feed, run_date: date | None) -> tuple[list[La
     return sorted(found, key=lambda file: file.path), sorted(others)
 
 
+def none_ever(zone_root: object, feed: Feed, run_date: date | None) -> str:
+    """What to say where no file of a feed is and none was before: most often it is looked for in the wrong place."""
+    folder = f"raw/{feed.name}/{run_date or '<YYYY-MM-DD>'}/{'<HH>/' if feed.hourly else ''}"
+    return (
+        f"Nothing to do: there is no {str(zone_root).rstrip('/')}/{folder}*.csv or *.csv.gz, and no file of "
+        f"{feed.name} was ever found; if there should be, LANDING_ROOT must be the folder or bucket that holds raw/."
+    )
+
+
 class _HashedReader(io.RawIOBase):
     """A stream that keeps the SHA-256 of what was read through it."""
 
@@ -490,7 +499,9 @@ class Loader:
             log.warning(f"Left alone: {path} is not a .csv or .csv.gz file in {place}.")
         self._forget_vanished(run_date, {file.path for file in files})
         news = self._new_or_restated(files)
-        if not news:
+        if not files and not self.refused and not self._known(self.tables.landed):
+            log.warning(none_ever(self.zone.root, self.feed, run_date))
+        elif not news:
             log.info(f"Nothing to do: none of the {len(files)} file(s) in {self.prefix} is new or restated.")
         for start in range(0, len(news), FILES_A_TRANSACTION):
             self._take(news[start : start + FILES_A_TRANSACTION], start, len(news))
@@ -664,6 +675,18 @@ class Plugin(BasePlugin):
 
         dbt-duckdb would wait in silence, and once more after its last try.
         """
+        for other in creds.attach or ():
+            if other.type or "://" in other.path:
+                continue
+            if not Path(other.path).is_file():
+                raise DbtRuntimeError(
+                    f"There is no warehouse {other.path} to read from. WAREHOUSE_PATH must name production's."
+                )
+            if creds.path_derived_database_name(other.path).lower() == creds.database.lower():
+                raise DbtRuntimeError(
+                    f"The file {creds.path} must have another name than {other.path}, for DuckDB takes no two of one "
+                    "name. CI_WAREHOUSE_PATH names it."
+                )
 
         def wait(state: RetryCallState) -> None:
             holder, seconds = _reason(state.outcome.exception()), state.next_action.sleep

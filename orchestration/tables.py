@@ -6,6 +6,7 @@ Nothing of dbt is started for either.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from orchestration.project import ENV, MANIFEST, PROJECT, TARGET
 
 if TYPE_CHECKING:
     from orchestration import landing
+
+log = logging.getLogger(__name__)
 
 # Where a table's models are; the other feeds have DAGs of their own.
 FOLDER = "models/tables/"
@@ -83,7 +86,12 @@ def with_news(configured: Iterable[Table]) -> dict[str, int]:
     Raises what the landing zone or the warehouse raises when it cannot be reached.
     """
     known, zone = _known(), _zone()
-    news = {table.name: changes(table.name, _listed(table, zone), known) for table in configured}
+    news = {}
+    for table in configured:
+        files = _listed(table, zone)
+        news[table.name] = changes(table.name, files, known)
+        if not files and not any(path.startswith(f"raw/{table.name}/") for path in known.fingerprints):
+            log.warning(_none_ever(table, zone))
     return {name: number for name, number in news.items() if number is not None}
 
 
@@ -134,6 +142,12 @@ def _zone() -> landing.Zone | _Stage:
     from orchestration import landing
 
     return _Stage() if TARGET == "snowflake" else landing.zone_at(ENV["LANDING_ROOT"])
+
+
+def _none_ever(table: Table, zone: landing.Zone | _Stage) -> str:
+    from orchestration import landing
+
+    return landing.none_ever(zone.root, landing.Feed(table.name, (), hourly=table.hourly), None)
 
 
 def _listed(table: Table, zone: landing.Zone | _Stage) -> dict[str, str]:

@@ -14,6 +14,14 @@ from test_tables import path_of, stock
 from warehouse import DATABASE, PROJECT, Project, Warehouse, environment
 
 DAY = date(2024, 1, 1)
+# What the DAG daily_sales_etl_v2 runs, in all its tasks.
+OF_SALES = (
+    "path:models/landing/sales",
+    "path:models/staging",
+    "path:models/marts",
+    "path:models/monitoring",
+    "path:seeds/currencies.csv",
+)
 
 
 @pytest.fixture
@@ -38,6 +46,12 @@ def test_an_audit_finds_nothing_or_says_what_differs(warehouse):
     warehouse.dbt("build", "--select", "+typed_sales")
     code, said = audit(warehouse)
     assert (code, "Run `dbt build` first" in said) == (1, True)
+    # What daily sales builds: the tables never were.
+    assert not warehouse.build("test", "--select", *OF_SALES).red
+    code, said = audit(warehouse)
+    assert (code, said.splitlines()[-1]) == (0, "Production is what the raw tables say.")
+    assert "Never loaded, so that there is nothing to audit: customers, inventory, orders, products." in said
+    assert re.search("prod.daily_sales: [0-9]+ rows, equal", said)
     # An extract that would shrink by now passed in its time, and does so in an audit.
     first, second = path_of(INVENTORY, DAY), path_of(INVENTORY, DAY + timedelta(days=1))
     warehouse.land(warehouse.landed | {first: stock(4), second: stock(4)})
@@ -61,3 +75,19 @@ def test_an_audit_finds_nothing_or_says_what_differs(warehouse):
     assert "only in production | x |" in said
     assert "missing in production | x |" in said
     assert warehouse.query("select schema_name from information_schema.schemata order by 1") == before
+
+
+@pytest.mark.long
+def test_an_audit_passes_over_what_never_was_and_over_nothing_else(warehouse):
+    """Tables without sales, and a table that is missing though its files were merged."""
+    warehouse.land({path_of(INVENTORY, DAY): stock(4)})
+    assert not warehouse.build("test", "--exclude", "tag:sales+").broken
+    code, said = audit(warehouse)
+    assert (code, said.splitlines()[-1]) == (0, "Production is what the raw tables say.")
+    assert "Never loaded, so that there is nothing to audit: sales." in said
+    assert "prod.inventory: 4 rows, equal" in said
+    with duckdb.connect(warehouse.folder / DATABASE) as connection:
+        connection.execute("drop view prod.inventory; drop table staging.newest_inventory")
+    code, said = audit(warehouse)
+    assert (code, "Never loaded, so that there is nothing to audit: sales." in said) == (1, True)
+    assert '"prod"."inventory" does not exist yet' in said

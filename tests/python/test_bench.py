@@ -1,15 +1,19 @@
 """The bench's yardstick keeps the same promises: the same files make the same tables, and a difference is seen."""
 
+import shutil
+import subprocess
 import sys
 
 import duckdb
 import pytest
-from warehouse import DATABASE, Project, Warehouse
+from rich.progress import Progress
+from warehouse import DATABASE, PROJECT, Project, Warehouse
 
 from bench import baseline
-from bench.__main__ import compare
+from bench import tables as bench_tables
+from bench.__main__ import COMPARED, Batch, Bench, compare
 from bench.data import KEYS, write_file
-from bench.measure import run
+from bench.measure import Cost, run
 
 SIZE = 2_000
 
@@ -41,3 +45,48 @@ def test_the_memory_of_a_command_is_its_own(tmp_path) -> None:
     assert 80 < large - small < 120
     with pytest.raises(RuntimeError, match="ended with 3:\nno luck"):
         run([sys.executable, "-c", "print('no luck'); exit(3)"], {}, tmp_path)
+
+
+@pytest.mark.parametrize("of", ["our side", "the yardstick"])
+def test_what_is_called_correct_is_compared(monkeypatch, tmp_path, of: str) -> None:
+    """Of random keys nothing but that is promised."""
+    bench = Bench(tmp_path / "bench", Progress(disable=True), repeats=2)
+
+    def load(side: str):
+        def loaded(self, root, *arguments):
+            """Of the rows that are compared one stands for all."""
+            warehouse = next(path for path in arguments if str(path).endswith(DATABASE))
+            with duckdb.connect(str(warehouse)) as connection:
+                connection.execute("create schema if not exists prod; create schema if not exists staging")
+                for table, columns in COMPARED.items():
+                    rows = 2 if side == of and table == "prod.daily_sales" else 1
+                    one = "1 as x" if columns == "*" else ", ".join(f"1 as {name}" for name in columns.split(", "))
+                    connection.execute(f"create table {table} as select {one} from range({rows})")
+            return Cost(1, 1)
+
+        return loaded
+
+    monkeypatch.setattr(Bench, "dbt", load("our side"))
+    monkeypatch.setattr(Bench, "baseline", load("the yardstick"))
+    with pytest.raises(RuntimeError, match=r"prod\.daily_sales differs from the baseline's in 1 rows"):
+        bench.builds([Batch(10, 0, "random", 10)])
+
+
+@pytest.mark.long
+def test_random_keys_are_built_as_the_yardstick_builds_them(tmp_path) -> None:
+    bench = Bench(tmp_path / "bench", Progress(disable=True), repeats=1)
+    (cost,) = bench.builds([Batch(SIZE, SIZE, "random", SIZE)])
+    assert cost.cpu > 0
+
+
+def test_starts_of_dbt_are_counted(tmp_path) -> None:
+    """Whatever starts it, in the processes that have loaded what Airflow's scheduler loads."""
+    (tmp_path / "orchestration").mkdir()
+    for name in ("__init__.py", "warm_up.py"):
+        shutil.copy(PROJECT / "orchestration" / name, tmp_path / "orchestration")
+    with (tmp_path / "orchestration" / "warm_up.py").open("a") as file:
+        file.write(bench_tables.COUNTING)
+    start = "from dbt.cli.main import dbtRunner; assert dbtRunner().invoke(['deps', '--help']).success"
+    for command in (f"import orchestration.warm_up; {start}; {start}", start):
+        subprocess.run([sys.executable, "-c", command], cwd=tmp_path, check=True, capture_output=True)
+    assert len((tmp_path / bench_tables.STARTS).read_text().splitlines()) == 2

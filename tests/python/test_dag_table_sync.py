@@ -208,7 +208,7 @@ def test_what_there_is_to_do(files, known, found):
     assert changes("orders", files, known) == found
 
 
-def test_what_there_is_to_do_after_loads(project_with_prices: Project, tmp_path, monkeypatch):
+def test_what_there_is_to_do_after_loads(project_with_prices: Project, tmp_path, monkeypatch, caplog):
     """On a warehouse: nothing once a file is loaded; again after each thing that may happen to it."""
     warehouse = Warehouse(project_with_prices, tmp_path / "warehouse", feeds=KINDS)
     configured = [Table(feed.name, hourly=True, seeds=()) for feed in KINDS]
@@ -224,8 +224,15 @@ def test_what_there_is_to_do_after_loads(project_with_prices: Project, tmp_path,
     first, second = (f"raw/inventory/2024-01-05/{hour}/inventory.csv" for hour in (10, 11))
     price = "raw/prices/2024-01-05/10/prices.csv"
     assert news() == {feed.name: 0 for feed in KINDS}
+    # A table of which there never was a file is looked for in the wrong place, most often.
+    assert [
+        f"there is no {warehouse.root}/raw/{feed.name}/<YYYY-MM-DD>/<HH>/*.csv" in caplog.text for feed in KINDS
+    ] == [True] * 3
+    caplog.clear()
     warehouse.land({first: stock(1).encode(), price: prices("1.50").encode()})
     assert news() == {"customers": 0, "inventory": 1, "prices": 1}
+    assert caplog.text.count("there is no ") == 1
+    assert "no file of customers was ever found" in caplog.text
     assert not warehouse.build().broken
     assert news() == {}
     # A file without a row is held; what is held is no news until a person has released it.

@@ -9,6 +9,7 @@ import tracemalloc
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import pytest
 from dbt_common.exceptions import DbtRuntimeError
 
@@ -147,6 +148,54 @@ def test_a_rewrite_that_keeps_size_and_time_is_seen(tmp_path):
 def test_a_landing_root_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DbtRuntimeError, match="is not a folder"):
         landing.FolderZone(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("root", "files", "known", "run_date", "missing"),
+    [
+        ("", {"sales/2024-01-05/a.csv": "x"}, (), None, None),
+        # A level too deep, into the feed, a level too high, a day in another form.
+        ("raw", {"raw/sales/2024-01-05/a.csv": "x"}, (), None, "raw/raw/sales/<YYYY-MM-DD>/*.csv"),
+        ("raw/sales", {"raw/sales/2024-01-05/a.csv": "x"}, (), None, "raw/sales/raw/sales/<YYYY-MM-DD>/*.csv"),
+        ("", {"lake/raw/sales/2024-01-05/a.csv": "x"}, (), None, "/raw/sales/<YYYY-MM-DD>/*.csv"),
+        ("", {"raw/sales/2024_01_05/a.csv": "x"}, (), None, "/raw/sales/<YYYY-MM-DD>/*.csv"),
+        ("", {}, (), date(2024, 1, 5), "/raw/sales/2024-01-05/*.csv"),
+        # There was one before.
+        ("", {}, ("landed",), date(2024, 1, 6), None),
+        ("", {}, ("refused",), None, None),
+    ],
+)
+def test_nothing_found_where_nothing_ever_was_is_told(tmp_path, monkeypatch, root, files, known, run_date, missing):
+    for path, data in files.items():
+        file = tmp_path / (path if missing else f"raw/{path}")
+        file.parent.mkdir(parents=True)
+        file.write_text(data)
+    said = []
+    for level in ("info", "warning"):
+        monkeypatch.setattr(landing.log, level, lambda text, level=level: said.append((level, text)))
+    with duckdb.connect() as connection:
+        for register in ("landed", "refused"):
+            connection.execute(
+                f"create table {register} as select 'raw/sales/2024-01-05/a.csv' as source_file, 'h' as content_hash, "
+                f"'f' as fingerprint, 1 as landing_id where {register in known}"
+            )
+        zone = landing.FolderZone(str(tmp_path / root))
+        loader = landing.Loader(connection, zone, SALES, landing.Tables("raw", "landed", "refused"))
+        monkeypatch.setattr(loader, "_take", lambda *_: None)
+        loader.load(run_date)
+    told = [text for level, text in said if level == "warning" and "Nothing to do" in text]
+    if missing:
+        (text,) = told
+        assert f"there is no {tmp_path}" in text
+        assert f"{missing} or *.csv.gz, and no file of sales was ever found; if there should be, LANDING_ROOT" in text
+    else:
+        assert not told
+
+
+@pytest.mark.parametrize("root", ["s3://lake/part", "s3://lake/part/"])
+def test_a_bucket_that_is_looked_through_is_named_as_one_names_it(root):
+    text = landing.none_ever(root, landing.Feed("orders", (), hourly=True), None)
+    assert "there is no s3://lake/part/raw/orders/<YYYY-MM-DD>/<HH>/*.csv or *.csv.gz" in text
 
 
 def test_names_with_wildcards_are_read_as_they_are():

@@ -58,6 +58,20 @@ def test_what_is_wrong_is_named_and_production_is_as_it_was(name: str, loaded: A
     assert loaded.tables() == before
 
 
+def test_nothing_found_where_nothing_ever_was_is_told(loaded: Account) -> None:
+    """Of sales there was a file before."""
+    day = date(2023, 1, 1)
+    built = loaded.dbt(
+        "build", "--select", "raw_sales", "raw_inventory", "--exclude-resource-type", "test", run_date=day
+    )
+    assert not built.red
+    told = [text for text in built.warnings if "Nothing to do" in text]
+    assert len(told) == 1
+    assert "there is no @staging.landing_zone/raw/inventory/2023-01-01/<HH>/*.csv or *.csv.gz" in told[0]
+    assert "no file of inventory was ever found" in told[0]
+    assert any("no file in raw/sales/2023-01-01/ is new or restated" in text for text in built.messages)
+
+
 def test_a_session_ends_in_the_middle_of_the_merge(loaded: Account) -> None:
     before = merged(loaded)
     with before_merge("commit", lambda cursor: cursor.connection.rest.delete_session()):
