@@ -22,8 +22,20 @@
     {%- if load_relation(ref(seed)) is none -%}
         {{ exceptions.raise_compiler_error('The accepted values are not there yet. Run `dbt seed` first, or `dbt build`.') }}
     {%- endif -%}
-    {%- set rows = run_query('select distinct ' ~ column ~ ' from ' ~ ref(seed) ~ ' order by 1').rows -%}
-    {{ return(rows | map('first') | map('replace', "'", "''") | map('string') | join("', '")) }}
+    {%- set rows = run_query(
+        'select distinct ' ~ column ~ ' from ' ~ ref(seed) ~ ' where ' ~ column ~ ' is not null order by 1'
+    ).rows -%}
+    {%- set literals = [] -%}
+    {%- for value in rows | map('first') -%}
+        {%- if value is not string -%}
+            {{ exceptions.raise_compiler_error(
+                'The column ' ~ column ~ ' of the seed ' ~ seed ~ ' is no text in the warehouse, and accepted values are. '
+                ~ 'Take its column_types away if it has any, and make it anew: dbt seed --full-refresh --select ' ~ seed
+            ) }}
+        {%- endif -%}
+        {%- do literals.append(text_literal(value)) -%}
+    {%- endfor -%}
+    {{ return(literals | join(', ') or "''") }}
 {% endmacro %}
 
 
@@ -56,11 +68,10 @@ typed as (
         *,
         {% for column in contract -%}
         {%- set text = 'raw_' ~ column.name -%}
-        {%- set default = column.config.meta.default -%}
         {%- set value = typed(text, column.data_type) -%}
-        {%- if default is defined -%}
-        {%- set value = 'case when ' ~ text ~ ' is null then cast(' ~ (default | lower if default is boolean else default) ~ ' as ' ~ column.data_type ~ ') else '
-            ~ value ~ ' end' -%}
+        {%- if column.config.meta.default is not none and column.config.meta.default is defined -%}
+        {%- set default = default_value(column.name, column.data_type, column.config.meta.default) -%}
+        {%- set value = 'case when ' ~ text ~ ' is null then ' ~ default ~ ' else ' ~ value ~ ' end' -%}
         {%- endif -%}
         {{ value }} as {{ column.name }}{{ ',' if not loop.last }}
         {% endfor %}
@@ -80,10 +91,11 @@ checked as (
         landing_id,
         case
             when not coalesce({{ conditions | map(attribute='holds') | join('\n                and ') }}, false)
-                then substr({% for condition in conditions -%}
-                case when {{ condition.fails }} then '; {{ condition.reason }}' else '' end
+                -- A rule that comes to null, by another column that is empty, says nothing.
+                then nullif(substr({% for condition in conditions -%}
+                case when {{ condition.fails }} then {{ text_literal('; ' ~ condition.reason) }} else '' end
                 {{- '\n                || ' if not loop.last }}
-                {%- endfor %}, 3)
+                {%- endfor %}, 3), '')
         end as reject_reasons
     from typed
 
@@ -131,7 +143,7 @@ left join overtaken on checked.landing_id = overtaken.landing_id and checked.sou
                 'holds': raw ~ ' is not null', 'fails': raw ~ ' is null', 'reason': name ~ ' is empty'
             }) -%}
         {%- endif -%}
-        {%- if column.data_type not in ('varchar', 'text') -%}
+        {%- if column.data_type | lower not in ('varchar', 'text') -%}
             {%- do conditions.append({
                 'holds': '(' ~ raw ~ ' is null or ' ~ name ~ ' is not null)',
                 'fails': raw ~ ' is not null and ' ~ name ~ ' is null',
@@ -139,13 +151,14 @@ left join overtaken on checked.landing_id = overtaken.landing_id and checked.sou
             }) -%}
         {%- endif -%}
         {%- if meta.rule is defined -%}
-            {%- set rule = '(' ~ name ~ ' is null or ' ~ meta.rule ~ ')' -%}
+            {#- On lines of its own, so that a comment in it ends with it. -#}
+            {%- set rule = '(' ~ name ~ ' is null or (\n' ~ meta.rule ~ '\n))' -%}
             {%- do conditions.append({
-                'holds': rule, 'fails': 'not ' ~ rule, 'reason': name ~ ' ' ~ meta.says | replace("'", "''")
+                'holds': rule, 'fails': 'not ' ~ rule, 'reason': name ~ ' ' ~ meta.says
             }) -%}
         {%- endif -%}
         {%- if meta.listed_in is defined -%}
-            {%- set rule = name ~ " in ('" ~ accepted_values(meta.listed_in, name) ~ "')" -%}
+            {%- set rule = name ~ ' in (' ~ accepted_values(meta.listed_in, name) ~ ')' -%}
             {%- do conditions.append({
                 'holds': '(' ~ name ~ ' is null or ' ~ rule ~ ')', 'fails': 'not (' ~ rule ~ ')',
                 'reason': name ~ ' is not listed in ' ~ meta.listed_in

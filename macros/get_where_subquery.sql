@@ -9,7 +9,8 @@
         {%- set arriving = arriving_landings(relation_of('file_verdicts'), ledger) -%}
         {%- set where = where | replace('__arriving__', 'landing_id in (' ~ landing_ids(arriving) ~ ')') -%}
     {%- endif -%}
-    {{ return('(select * from ' ~ relation ~ ' where ' ~ where ~ ') dbt_subquery') }}
+    {#- A comment at its end must not take the rest along. -#}
+    {{ return('(select * from ' ~ relation ~ ' where ' ~ where ~ ('\n' if '--' in where else '') ~ ') dbt_subquery') }}
 {%- endmacro %}
 
 

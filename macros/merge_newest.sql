@@ -407,19 +407,6 @@ select min(low), max(high) from numbered group by part order by min(low)
 {% endmacro %}
 
 
-{% macro text_literal(text) %}
-    {{ return(adapter.dispatch('text_literal')(text | string)) }}
-{% endmacro %}
-
-{% macro default__text_literal(text) %}
-    {{ return("'" ~ text | replace("'", "''") ~ "'") }}
-{% endmacro %}
-
-{% macro snowflake__text_literal(text) %}
-    {{ return("'" ~ text | replace('\\', '\\\\') | replace("'", "''") ~ "'") }}
-{% endmacro %}
-
-
 {#- The ledger before the rows move: the other files whose rows are overtaken or come back, the files that arrive, the
     files that are held. -#}
 {% macro write_ledger(feed, arriving) %}

@@ -70,6 +70,7 @@ where typed.reject_reasons is not null
 {#- The newest version of each key that files in force hold, and the ledger, in one transaction (macros/merge_newest.sql).
     `day` is the column by whose day totals are counted, for a feed that has some. -#}
 {% macro newest_rows(feed, day=none) %}
+{%- do stop_if_listed_otherwise(feed) -%}
 {{ config(
     materialized='incremental',
     incremental_strategy='merge_newest',
@@ -90,6 +91,7 @@ where typed.reject_reasons is not null
 
 {#- What readers know as the table: the newest versions, without those that say that their key is deleted. -#}
 {% macro current_rows(feed) %}
+{%- do stop_if_listed_otherwise(feed, without=['is_deleted']) -%}
 {{ config(materialized='view', schema='prod', contract={'enforced': true}, tags=[feed]) }}
 select
     {% for column in contract_names(feed) if column != 'is_deleted' -%}
@@ -107,6 +109,9 @@ where {{ is_current(contract_names(feed)) }}
 {#- Every version of each key that a file in force holds, with the time in which it was the newest: a function of the files
     alone. Of versions with one `updated_at` the one that would win counts. -#}
 {% macro version_rows(feed) %}
+{%- do stop_if_listed_otherwise(
+    feed, without=['is_deleted', 'updated_at'], added={'valid_from': 'timestamp', 'valid_to': 'timestamp'}
+) -%}
 {{ config(materialized='view', schema='prod', contract={'enforced': true}, tags=[feed]) }}
 {%- set feed = feed_of(feed) if execute else {'name': feed, 'key': []} -%}
 {%- set contract = contract_names(feed.name) -%}
@@ -157,4 +162,40 @@ from intervals
 {%- if execute %}
 where {{ is_current(contract) }}
 {%- endif %}
+{% endmacro %}
+
+
+{#- A model of production whose properties list other columns than are built, or other types, stops before it writes anything.
+    dbt itself would notice when the table is made anew, and not before. -#}
+{% macro stop_if_listed_otherwise(feed, without=[], added={}) %}
+    {%- if not execute or model.resource_type != 'model' -%}{{ return('') }}{%- endif -%}
+    {%- set built, differences = {}, [] -%}
+    {%- for column in contract_columns(feed) if column.name not in without -%}
+        {%- do built.update({column.name: column.data_type}) -%}
+    {%- endfor -%}
+    {%- do built.update(dict(added, source_file='varchar', source_record='bigint')) -%}
+    {%- for name in built if name not in model.columns -%}
+        {%- do differences.append(name ~ ' is built and not listed') -%}
+    {%- endfor -%}
+    {%- for name, column in model.columns.items() -%}
+        {%- if name not in built -%}
+            {%- do differences.append(name ~ ' is listed and not built') -%}
+        {%- elif plain_type(column.data_type) != plain_type(built[name]) -%}
+            {%- do differences.append(name ~ ' is listed as ' ~ column.data_type ~ ' and built as ' ~ built[name]) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if differences -%}
+        {%- set contract = graph.nodes['model.' ~ project_name ~ '.' ~ feed_of(feed).contract] -%}
+        {{ exceptions.raise_compiler_error(
+            'The columns of ' ~ model.name ~ ' in ' ~ model.patch_path.split('://')[1] ~ ' are not those of the contract in '
+            ~ contract.patch_path.split('://')[1] ~ ': ' ~ differences | join(', ')
+            ~ '. Nothing was written. Write the same columns and types in both.'
+        ) }}
+    {%- endif -%}
+{% endmacro %}
+
+
+{#- A type without what does not matter in its writing. -#}
+{% macro plain_type(data_type) %}
+    {{ return(data_type | string | lower | replace(' ', '') | replace('text', 'varchar')) }}
 {% endmacro %}

@@ -15,27 +15,60 @@
 {% endmacro %}
 
 
-{#- A text value as a type of the contract; null where it is not one. -#}
-{% macro typed(value, data_type) %}
+{#- The pattern of a type's values; empty for text. -#}
+{% macro type_pattern(data_type) %}
     {%- set type = data_type | lower -%}
+    {%- set decimal = modules.re.fullmatch('decimal[(] *([0-9]+) *, *([0-9]+) *[)]', type) -%}
+    {%- set scale = decimal[2] | int if decimal else 0 -%}
+    {%- set whole = decimal[1] | int - scale if decimal else 0 -%}
     {%- if type in ('varchar', 'text') -%}
-        {{ return(value) }}
+        {%- set pattern = '' -%}
     {%- elif type == 'boolean' -%}
         {%- set pattern = '(true|false|True|False|TRUE|FALSE)' -%}
     {%- elif type == 'integer' -%}
         {%- set pattern = '[+-]?[0-9]{1,18}' -%}
-    {%- elif type.startswith('decimal(') -%}
-        {%- set precision, scale = type[8:-1].split(',') -%}
-        {%- set whole = precision | int - scale | int -%}
-        {%- set pattern = '[+-]?[0-9]{1,' ~ whole ~ '}([.][0-9]{1,' ~ scale | int ~ '})?' -%}
+    {%- elif whole > 0 -%}
+        {%- set pattern = '[+-]?[0-9]{1,' ~ whole ~ '}' ~ ('([.][0-9]{1,' ~ scale ~ '})?' if scale else '') -%}
     {%- elif type == 'timestamp' -%}
         {%- set pattern = '(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]'
             ~ '([.][0-9]{1,6})?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])?' -%}
     {%- else -%}
         {{ exceptions.raise_compiler_error("The contract has an unknown type: " ~ data_type) }}
     {%- endif -%}
+    {{ return(pattern) }}
+{% endmacro %}
+
+
+{#- A text value as a type of the contract; null where it is not one. -#}
+{% macro typed(value, data_type) %}
+    {%- set type, pattern = data_type | lower, type_pattern(data_type) | trim -%}
     {%- set cast = iso_to_utc(value) if type == 'timestamp' else 'try_cast(' ~ value ~ ' as ' ~ type ~ ')' -%}
-    {{ return('case when ' ~ full_match(value, pattern) ~ ' then ' ~ cast ~ ' end') }}
+    {{ return('case when ' ~ full_match(value, pattern) ~ ' then ' ~ cast ~ ' end' if pattern else value) }}
+{% endmacro %}
+
+
+{#- What empty stands for, as a literal of the column's type: never SQL, and as strict as the values of a file. -#}
+{% macro default_value(name, data_type, default) %}
+    {%- set type, pattern, text = data_type | lower, type_pattern(data_type) | trim, default | string -%}
+    {%- if not pattern and default is not string -%}
+        {{ exceptions.raise_compiler_error(
+            'The default of the column ' ~ name ~ ' is no text: YAML reads it as ' ~ text ~ '. Write it in quotes.'
+        ) }}
+    {%- elif default is float and text | length > 16 -%}
+        {{ exceptions.raise_compiler_error(
+            'The default ' ~ text ~ ' of the column ' ~ name ~ ' has more digits than YAML keeps. Write it in quotes.'
+        ) }}
+    {%- elif pattern and not modules.re.fullmatch(pattern, text) -%}
+        {{ exceptions.raise_compiler_error(
+            'The default ' ~ text ~ ' of the column ' ~ name ~ ' is not ' ~ data_type ~ '. Write a value as a file would have it.'
+        ) }}
+    {%- endif -%}
+    {%- if type == 'timestamp' -%}
+        {%- set time = modules.datetime.datetime.fromisoformat(text) -%}
+        {%- set time = time.astimezone(modules.pytz.utc) if time.tzinfo else time -%}
+        {%- set text = time.strftime('%Y-%m-%d %H:%M:%S.%f') -%}
+    {%- endif -%}
+    {{ return('cast(' ~ text_literal(text | lower) ~ ' as ' ~ type ~ ')' if pattern else text_literal(text)) }}
 {% endmacro %}
 
 
@@ -60,4 +93,18 @@
         "cast(convert_timezone('UTC', coalesce(try_to_timestamp_tz(" ~ zoned ~ ", 'YYYY-MM-DDTHH24:MI:SSTZH:TZM'), "
         ~ "try_to_timestamp_tz(" ~ zoned ~ ", 'YYYY-MM-DDTHH24:MI:SS.FFTZH:TZM'))) as timestamp_ntz)"
     ) }}
+{% endmacro %}
+
+
+{#- A text as a literal of the warehouse. -#}
+{% macro text_literal(text) %}
+    {{ return(adapter.dispatch('text_literal')(text | string)) }}
+{% endmacro %}
+
+{% macro default__text_literal(text) %}
+    {{ return("'" ~ text | replace("'", "''") ~ "'") }}
+{% endmacro %}
+
+{% macro snowflake__text_literal(text) %}
+    {{ return("'" ~ text | replace('\\', '\\\\') | replace("'", "''") ~ "'") }}
 {% endmacro %}

@@ -6,19 +6,31 @@ dbt finds most of these faults only when the first file lands, and some never.
 from __future__ import annotations
 
 import csv
+import datetime
 import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
+import duckdb
+import jinja2
+import pytz
 import sqlglot
 import yaml
+from sqlfluff.dialects.dialect_snowflake_keywords import snowflake_reserved_keywords
 from sqlglot import expressions
+from sqlglot.tokens import TokenType
 
 PROJECT = Path(__file__).resolve().parents[1]
 
-TYPES = re.compile(r"varchar|text|integer|timestamp|boolean|decimal\((\d+),\s*(\d+)\)", re.IGNORECASE)
+NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
+NAMES = "lower-case letters, digits and _, a letter first, 50 characters at most"
+TYPES = re.compile(
+    r"varchar|text|integer|timestamp|boolean|decimal\( *([0-9]{1,2}) *, *([0-9]{1,2}) *\)", re.IGNORECASE
+)
 TEXT = ("varchar", "text")
 # What the pipeline adds to each row (macros/contract.sql).
 LINEAGE = (
@@ -27,10 +39,59 @@ LINEAGE = (
 )
 FEED_WORDS = ("name", "key", "kind", "files", "fresh", "shrinks_by")
 COLUMN_WORDS = ("required", "optional", "default", "rule", "says", "listed_in")
+# What a rule may call, each by an example: the functions of one row that come to the same on DuckDB and on Snowflake,
+# whenever it is.
+CALLS = (
+    *("abs(a)", "ceil(a)", "floor(a)", "round(a, 2)", "sign(a)", "mod(a, 2)", "coalesce(a, 0)", "nullif(a, 0)"),
+    *("length(a)", "lower(a)", "upper(a)", "trim(a)", "ltrim(a)", "rtrim(a)", "lpad(a, 2, 'b')", "rpad(a, 2, 'b')"),
+    *("left(a, 2)", "right(a, 2)", "substr(a, 1, 2)", "substring(a, 1, 2)", "split_part(a, '-', 1)"),
+    *("contains(a, 'b')", "position('b' in a)", "replace(a, 'b', 'c')", "translate(a, 'b', 'c')"),
+    *("cast(a as date)", "try_cast(a as date)", "date_trunc('day', a)", "datediff('day', a, a)", "last_day(a)"),
+    *("extract(year from a)", "year(a)", "month(a)", "day(a)", "hour(a)", "minute(a)"),
+)
+CALLED = {call.partition("(")[0] for call in CALLS}
+# What else may stand in front of a parenthesis.
+BEFORE_PARENTHESIS = {
+    *("in", "and", "or", "not", "between", "when", "then", "else", "like", "ilike", "is", "from", "escape"),
+    *("decimal", "numeric", "varchar"),
+}
+SYMBOLS = {"(", ")", ",", "+", "-", "*", "/", "%", "=", "<>", "!=", "<", "<=", ">", ">=", "||", "::"}
+WORD = re.compile(r"[A-Za-z_]\w*")
+VALUE = re.compile(r"[0-9]+[.]?[0-9]*(e[+-]?[0-9]+)?|[.][0-9]+|'[^\\]*'", re.IGNORECASE)
+# What a rule is made of, as sqlglot reads it.
+PARTS = {
+    *(expressions.Column, expressions.Identifier, expressions.Literal, expressions.Boolean, expressions.Null),
+    *(expressions.Paren, expressions.And, expressions.Or, expressions.Not, expressions.In, expressions.Between),
+    *(expressions.EQ, expressions.NEQ, expressions.GT, expressions.GTE, expressions.LT, expressions.LTE),
+    *(expressions.Is, expressions.NullSafeEQ, expressions.NullSafeNEQ, expressions.Like, expressions.ILike),
+    *(expressions.Escape, expressions.Add, expressions.Sub, expressions.Mul, expressions.Div, expressions.Mod),
+    *(expressions.Neg, expressions.DPipe, expressions.DataType, expressions.DataTypeParam, expressions.Interval),
+    *(expressions.Var, expressions.Case, expressions.If, expressions.Cast, expressions.TryCast),
+    *(type(sqlglot.parse_one(call, dialect="duckdb")) for call in CALLS),
+}
+# A value of each type, on which a rule is tried.
+SAMPLES = {
+    "varchar": "'no number'",
+    "text": "'no number'",
+    "integer": "7",
+    "boolean": "true",
+    "timestamp": "timestamp '2024-01-05 10:00:00'",
+    "date": "date '2024-01-05'",
+}
+ALIKE = "it looks at one row, and says the same of it on both warehouses, whenever it is"
+# Jinja, which dbt would read.
+BRACES = re.compile(r"\{\{|\{%|\{#")
 # The models of one line that every feed has, and the macro that each calls (macros/models.sql).
 MODELS = {"raw": "raw_rows", "typed": "typed_rows", "clean": "clean_rows", "rejected": "rejected_rows"}
 # Those that a table has besides.
 MODELS_OF_A_TABLE = {"newest": "newest_rows", "": "current_rows"}
+# What these macros show, beside the contract: columns that are left out, and columns that are added.
+SOURCE = {"source_file": "varchar", "source_record": "bigint"}
+PRODUCTION = {
+    "newest_rows": (set(), SOURCE),
+    "current_rows": ({"is_deleted"}, SOURCE),
+    "version_rows": ({"is_deleted", "updated_at"}, {"valid_from": "timestamp", "valid_to": "timestamp"} | SOURCE),
+}
 
 
 class _Lines(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -95,6 +156,37 @@ class Project:
 
     def fault(self, file: str, line: int, says: str) -> None:
         self.faults.append(Fault(file, line, says))
+
+
+@cache
+def reserved_words() -> set[str]:
+    """The words that neither engine takes as a name without quotes."""
+    rows = duckdb.connect().execute(
+        "select keyword_name from duckdb_keywords() where keyword_category in ('reserved', 'type_function')"
+    )
+    return {word for (word,) in rows.fetchall()} | set(snowflake_reserved_keywords.lower().split())
+
+
+def typing_macros(root: Path = PROJECT) -> ModuleType:
+    """The macros of macros/typing.sql, as SQL of DuckDB: what is checked is as strict as the load."""
+    macros: dict[str, ModuleType] = {}
+
+    def dispatch(name: str) -> object:
+        return getattr(macros["module"], f"duckdb__{name}", None) or getattr(macros["module"], f"default__{name}")
+
+    def fail(message: str) -> None:
+        raise ValueError(message)
+
+    template = jinja2.Environment().from_string((root / "macros" / "typing.sql").read_text(encoding="utf-8"))
+    macros["module"] = template.make_module(
+        {
+            "adapter": SimpleNamespace(dispatch=dispatch),
+            "exceptions": SimpleNamespace(raise_compiler_error=fail),
+            "modules": SimpleNamespace(re=re, datetime=datetime, pytz=pytz),
+            "return": lambda value: value,
+        }
+    )
+    return macros["module"]
 
 
 def read(root: Path = PROJECT) -> Project:
@@ -172,10 +264,12 @@ class _Contract:
         self._feed()
         self._key()
         for name, column in self.contract.items():
+            self._name(name, column)
             self._column(name, column, _within(column, "config", "meta"))
         self._updated_at()
         self._is_deleted()
         self._models()
+        self._production()
 
     def _fault(self, line: int, says: str) -> None:
         self.project.fault(self.file, line, says)
@@ -200,8 +294,24 @@ class _Contract:
     def _type(self, name: str) -> str:
         return str(self.contract[name].get("data_type", "")).lower()
 
+    def _name(self, name: str, column: _Map) -> None:
+        line = column.lines.get("name", column.line)
+        if not NAME.fullmatch(name):
+            self._fault(line, f"{name!r} cannot be the name of a column. Use {NAMES}.")
+        elif name in reserved_words():
+            self._fault(line, f"The column {name} is a word of SQL. Choose another name, for example {name}_value.")
+        elif name.startswith("raw_") and name[4:] in self.contract:
+            self._fault(
+                line, f"The column {name} is one of the pipeline's own, beside {name[4:]}. Choose another name."
+            )
+
     def _feed(self) -> None:
         feed = self.feed
+        if not NAME.fullmatch(self.name):
+            self._fault(self._line("name"), f"{self.name!r} cannot be the name of a feed. Use {NAMES}.")
+        elif self.name in reserved_words():
+            what = f"The feed {self.name} is a word of SQL. Choose another name, for example {self.name}_rows."
+            self._fault(self._line("name"), what)
         for word in feed.keys() - set(FEED_WORDS):
             self._fault(self._line(word), f"A feed has no {word}. What it may have: {', '.join(FEED_WORDS)}.")
         for word, known in (("kind", ("changes", "extract")), ("files", ("daily", "hourly"))):
@@ -218,20 +328,24 @@ class _Contract:
         if "fresh" in feed:
             fresh, line = feed["fresh"], self._line("fresh")
             column, days = (fresh.get("column"), fresh.get("days")) if isinstance(fresh, dict) else (None, None)
-            if column not in self.contract:
+            if not isinstance(column, str) or column not in self.contract:
                 self._fault(line, f"fresh needs a column of the contract; {column} is none.")
             elif self._type(column) != "timestamp":
                 self._fault(line, f"fresh needs a timestamp; the column {column} is {self._type(column)}.")
-            if not isinstance(days, int) or days < 1:
+            if isinstance(days, bool) or not isinstance(days, int) or not 0 < days <= 36500:
                 self._fault(line, f"fresh needs `days`, a whole number from 1; it is {days}.")
+            for word in fresh.keys() - {"column", "days"} if isinstance(fresh, dict) else ():
+                self._fault(line, f"fresh has no {word}. What it has: column, days.")
 
     def _key(self) -> None:
         key, line = self.feed.get("key"), self._line("key")
         if not isinstance(key, list) or not key:
             self._fault(line, f"The feed {self.name} has no key. Add `key: [...]`, the columns that name one row.")
             return
+        if len({str(name) for name in key}) < len(key):
+            self._fault(line, f"The key of the feed {self.name} names a column twice. Remove one of the two.")
         for name in key:
-            if name not in self.contract:
+            if not isinstance(name, str) or name not in self.contract:
                 self._fault(line, f"The key {name} is not a column of the contract.")
                 continue
             if _within(self.contract[name], "config", "meta").get("required") is not True:
@@ -256,15 +370,43 @@ class _Contract:
             self._fault(column.line, f"Say in `description` what {where} means.")
         for word in meta.keys() - set(COLUMN_WORDS):
             what = f"A contract has no {word}, as {where} says. What it has: {', '.join(COLUMN_WORDS)}."
-            self._fault(meta.lines[word], what)
+            self._fault(meta.lines.get(word, meta.line), what)
+        for word in ("required", "optional"):
+            if not isinstance(meta.get(word, False), bool):
+                self._fault(
+                    meta.lines[word], f"{word} of {where} is {meta[word]!r}. It is true or false, without quotes."
+                )
+        for word in ("default", "rule", "says", "listed_in"):
+            if BRACES.search(str(meta.get(word, ""))):
+                what = f"The {word} of {where} has braces that dbt would read as Jinja. Write it without them."
+                self._fault(meta.lines[word], what)
+                return
+        if "default" in meta and known:
+            self._default(where, name, data_type, meta)
         if "rule" in meta:
             self._rule(where, meta)
-            if not str(meta.get("says") or "").strip():
+            if not isinstance(meta.get("says", ""), str):
+                self._fault(meta.lines["says"], f"`says` of {where} is no text. Write it in quotes.")
+            elif not str(meta.get("says") or "").strip():
                 self._fault(meta.lines["rule"], f"The rule of {where} needs `says`: what is wrong with a row.")
         elif "says" in meta:
             self._fault(meta.lines["says"], f"`says` is the reason of a rule, and {where} has no rule.")
         if "listed_in" in meta:
             self._list(where, name, meta)
+
+    def _default(self, where: str, name: str, data_type: str, meta: _Map) -> None:
+        default, line = meta["default"], meta.lines["default"]
+        if default is None or not str(default).strip():
+            self._fault(line, f"The default of {where} is empty, which is what it would stand for. Remove it.")
+            return
+        try:
+            value = typing_macros().default_value(name, data_type, default)
+            duckdb.execute(f"select {value}")
+        except (ValueError, duckdb.Error) as error:
+            said = str(error).splitlines()[0]
+            if isinstance(error, duckdb.Error) or " of the column " not in said:
+                said = f"The default {default} of {where} is not {data_type}."
+            self._fault(line, said)
 
     def _rule(self, where: str, meta: _Map) -> None:
         rule, line = meta["rule"], meta.lines["rule"]
@@ -272,31 +414,79 @@ class _Contract:
             self._fault(line, f"The rule of {where} is no text. Write a condition in SQL, in quotes.")
             return
         try:
-            condition = sqlglot.parse_one(rule, dialect="duckdb")
+            parsed = [one for one in sqlglot.parse(rule, dialect="duckdb") if one is not None]
+            tokens = sqlglot.tokenize(rule, dialect="duckdb")
         except sqlglot.errors.SqlglotError as error:
             reason = str(error).splitlines()[0].rstrip(".")
             self._fault(line, f"The rule of {where} is no condition in SQL: {reason}.")
             return
-        for column in condition.find_all(expressions.Column):
-            if column.name.lower() not in (*self.contract, "file_date"):
-                what = (
-                    f"The rule of {where} names {column.name}, which is neither a column of the contract nor file_date."
+        if problem := _not_a_condition(rule, parsed, tokens):
+            self._fault(line, f"The rule of {where} {problem}")
+            return
+        unknown = [
+            column.name
+            for column in parsed[0].find_all(expressions.Column)
+            if column.name.lower() not in (*self.contract, "file_date")
+        ]
+        for column in unknown:
+            what = f"The rule of {where} names {column}, which is neither a column of the contract nor file_date."
+            self._fault(line, what)
+        if not unknown and (problem := self._tried(rule)):
+            self._fault(line, f"The rule of {where} {problem}")
+
+    def _tried(self, rule: str) -> str | None:
+        """What is wrong with a rule as DuckDB tries it: on a row of values, and on one of none."""
+        types = {name: self._type(name) for name in self.contract} | {"file_date": "date"}
+        sound = (NAME.fullmatch(name) and name not in reserved_words() for name in types)
+        if not all(sound) or not all(TYPES.fullmatch(one) or one == "date" for one in types.values()):
+            return None  # which is said of the column
+        columns = ", ".join(f"{name} {data_type}" for name, data_type in types.items())
+        values = ", ".join(SAMPLES.get(data_type, "0") for data_type in types.values())
+        nulls = ", ".join("null" for _ in types)
+        with duckdb.connect() as database:
+            database.execute(f"create table contract_rows ({columns})")
+            database.execute(f"insert into contract_rows values ({values}), ({nulls})")
+            try:
+                found = database.execute(f"select (\n{rule}\n) as holds from contract_rows")
+                found.fetchall()
+            except duckdb.Error as error:
+                reason = str(error).splitlines()[0].rstrip(".")
+                cast = (
+                    " A text is read as another type by try_cast."
+                    if isinstance(error, duckdb.ConversionException)
+                    else ""
                 )
-                self._fault(line, what)
+                return f"does not work: {reason}.{cast}"
+            data_type = str(found.description[0][1])
+        if data_type.upper() not in ("BOOLEAN", "BOOL"):
+            return f"is no condition: it comes to {data_type.lower()}, not to true or false. Compare it with something."
+        return None
 
     def _list(self, where: str, name: str, meta: _Map) -> None:
         seed, line = meta["listed_in"], meta.lines["listed_in"]
-        file = self.project.seeds.get(seed)
+        file = self.project.seeds.get(seed) if isinstance(seed, str) else None
         if file is None:
             self._fault(
                 line, f"The seed {seed}, in which the values of {where} are listed, is missing: seeds/{seed}.csv."
             )
             return
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            if name not in next(csv.reader(lines), []):
-                self._fault(
-                    line, f"The seed {seed} has no column {name}. Name the seed's column like that of the contract."
-                )
+        if self._type(name) not in TEXT:
+            what = (
+                f"The values of {where} are listed in {seed}, as text, and it is {self._type(name)}. Make it varchar."
+            )
+            self._fault(line, what)
+        try:
+            with file.open(encoding="utf-8-sig", newline="") as lines:
+                header, *rows = csv.reader(lines)
+        except (UnicodeDecodeError, csv.Error, ValueError):
+            self._fault(line, f"The seed {self.project.path(file)} is no CSV in UTF-8 with a header.")
+            return
+        if name not in header:
+            self._fault(
+                line, f"The seed {seed} has no column {name}. Name the seed's column like that of the contract."
+            )
+        elif not any("".join(row[header.index(name) :][:1]).strip() for row in rows):
+            self._fault(line, f"The seed {seed} lists no value of {where}. Every row would be rejected.")
         typed = self.project.models.get(f"typed_{self.name}")
         lists = re.search(r"lists\s*=\s*\[([^\]]*)\]", typed.read_text(encoding="utf-8")) if typed else None
         if typed and seed not in re.findall(r"['\"](\w+)['\"]", lists[1] if lists else ""):
@@ -337,25 +527,94 @@ class _Contract:
             elif not re.search(rf"\b{macro}\(\s*['\"]{re.escape(self.name)}['\"]", file.read_text(encoding="utf-8")):
                 what = f"The model must be of the feed {self.name}: {{{{ {macro}('{self.name}') }}}}"
                 self.project.fault(self.project.path(file), 1, what)
-        not_shown = {"": {"is_deleted"}, "history": {"is_deleted", "updated_at"}}
-        for name, without in [
-            *((f"{prefix}_{self.name}", set()) for prefix in (*MODELS, "newest")),
-            (self.name, not_shown[""]),
-            (f"{self.name}_history", not_shown["history"]),
-        ]:
-            if name not in self.project.described or name == self.model["name"]:
+        for prefix in MODELS:
+            name = f"{prefix}_{self.name}"
+            if name in self.project.described and name != self.model["name"]:
+                as_text = prefix in ("raw", "rejected")
+                self._list_of(name, {column: "varchar" if as_text else self._type(column) for column in self.contract})
+
+    def _list_of(self, name: str, wanted: dict[str, str]) -> dict[str, _Map]:
+        """The columns that a model lists; each that it lacks and each without a description is a fault."""
+        file, model = self.project.described[name]
+        listed = {column["name"]: column for column in self._columns(file, model)}
+        if missing := {column: data_type for column, data_type in wanted.items() if column not in listed}:
+            # A column of the same file has an anchor, as a table's have.
+            text = (self.project.root / file).read_text(encoding="utf-8")
+            added = [
+                f"*{column}"
+                if re.search(rf"&{re.escape(column)}\b", text)
+                else f"{{name: {column}, data_type: '{data_type}', description: ...}}"
+                for column, data_type in missing.items()
+            ]
+            what = f"{name} lacks {', '.join(missing)} of the contract. Add to its columns: {', '.join(added)}."
+            self.project.fault(file, model.lines.get("columns", model.line), what)
+        for column in listed.values():
+            if not str(column.get("description") or "").strip() and column["name"] not in self.contract:
+                self.project.fault(file, column.line, f"Say in `description` what the column {column['name']} means.")
+        return listed
+
+    def _production(self) -> None:
+        """What readers see has the columns that are built, of the contract's types, and no other.
+
+        dbt itself would notice when the table is made anew, and not before.
+        """
+        described = self.project.described
+        for name, sql in self.project.models.items():
+            called = re.search(r"\b(\w+)\(\s*['\"]" + re.escape(self.name) + r"['\"]", sql.read_text(encoding="utf-8"))
+            if called is None or called[1] not in PRODUCTION or name not in described:
                 continue
-            file, model = self.project.described[name]
-            listed = {column["name"]: column for column in self._columns(file, model)}
-            if missing := [column for column in self.contract if column not in listed and column not in without]:
-                what = f"{name} lacks {', '.join(missing)} of the contract. Add to its columns: "
-                line = model.lines.get("columns", model.line)
-                self.project.fault(file, line, what + ", ".join(f"*{column}" for column in missing) + ".")
-            for column in listed.values():
-                if not str(column.get("description") or "").strip() and column["name"] not in self.contract:
-                    self.project.fault(
-                        file, column.line, f"Say in `description` what the column {column['name']} means."
-                    )
+            without, added = PRODUCTION[called[1]]
+            built = {column: self._type(column) for column in self.contract if column not in without} | added
+            file, _ = described[name]
+            lists = {described[model][0] for one in MODELS if (model := f"{one}_{self.name}") in described}
+            others = "".join(f", to {other}" for other in sorted(lists - {self.file, file}))
+            for column, found in self._list_of(name, built).items():
+                line, data_type = found.line, found.get("data_type")
+                if column not in built:
+                    add = f"Add it to the contract in {self.file}{others}, or remove it here."
+                    what = f"{name} lists {column}, which is not built. "
+                    self.project.fault(file, line, what + ("Remove it." if column in self.columns else add))
+                elif _same(data_type) != _same(built[column]):
+                    what = f"{name} lists {column} as {data_type}, and it is built as {built[column]}"
+                    self.project.fault(file, line, f"{what}, by {self.file}. Write the same type in both.")
+
+
+def _not_a_condition(rule: str, parsed: list[expressions.Expression], tokens: list[sqlglot.Token]) -> str | None:
+    """What of a rule is not of a condition on one row that both warehouses read alike."""
+    if any(token.comments for token in tokens) or any(one.comments for part in parsed for one in part.walk()):
+        return "has a comment. Write it in YAML, after a #, or into `description`."
+    if len(parsed) != 1 or any(token.token_type == TokenType.SEMICOLON for token in tokens):
+        return "is no condition in SQL: it is empty, or more than one statement. Write one condition, without `;`."
+    if parsed[0].find(expressions.Query):
+        return "has a subquery. A rule looks at one row; `listed_in` names a seed of accepted values."
+    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+        text = rule[token.start : token.end + 1]
+        is_call = following and following.token_type == TokenType.L_PAREN and WORD.fullmatch(text)
+        if is_call and text.lower() not in CALLED | BEFORE_PARENTHESIS:
+            return f"calls {text}, which a rule cannot: {ALIKE}. What it may call: {', '.join(sorted(CALLED))}."
+        if text.lower() == "interval" and not (following and following.token_type == TokenType.STRING):
+            return (
+                "has an interval without quotes, which Snowflake does not read. Write it like this: interval '2 days'."
+            )
+        if text.lower() in ("isnull", "notnull"):
+            return f"has {text}, which Snowflake does not read. Write `is null` or `is not null`."
+        if not WORD.fullmatch(text) and not VALUE.fullmatch(text) and text not in SYMBOLS:
+            return f"has {text}, which is no part of a rule: {ALIKE}."
+    for part in parsed[0].walk():
+        if type(part) not in PARTS:
+            return f"has {part.sql('duckdb')}, which is no part of a rule: {ALIKE}."
+        if isinstance(part, expressions.Column) and part.table:
+            return f"names {part.sql('duckdb')}. Name the column alone."
+        of_null = isinstance(part, expressions.EQ | expressions.NEQ | expressions.GT | expressions.LT | expressions.In)
+        if of_null and any(isinstance(one, expressions.Null) for one in part.iter_expressions()):
+            return "compares with null, which is never true or false. Write `is null` or `is not null`."
+    return None
+
+
+def _same(data_type: object) -> str:
+    """A type without what does not matter in its writing."""
+    plain = str(data_type).lower().replace(" ", "")
+    return "varchar" if plain in TEXT else plain
 
 
 def _within(value: object, *words: str) -> _Map:

@@ -11,20 +11,16 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import combinations
 from pathlib import Path
-from types import SimpleNamespace
 
 import duckdb
 import jinja2
 import yaml
-from sqlfluff.dialects.dialect_snowflake_keywords import snowflake_reserved_keywords
 
 from orchestration import contracts, landing
 
 TEMPLATE = Path(__file__).with_name("new_table.yml.jinja")
-NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 # In the order of what takes less.
 TYPES = ("boolean", "integer", "decimal(18,2)", "timestamp")
 WIDE = "decimal(38,9)"
@@ -77,7 +73,11 @@ class Sample:
 def new_table(root: Path, name: str, file: Path) -> list[Path]:
     """Writes the models of a table below `root`; returns the files."""
     _check_name(root, name)
-    typed = strict_types(root)
+    macros = contracts.typing_macros(root)
+
+    def typed(value: str, data_type: str) -> str:
+        return macros.typed(value, data_type).strip()
+
     sample = read_sample(file, typed)
     key = guess(name, sample, typed)
     files = {f"{name}.yml": _properties(name, sample, key)}
@@ -93,12 +93,12 @@ def new_table(root: Path, name: str, file: Path) -> list[Path]:
 def _check_name(root: Path, name: str) -> None:
     if not name:
         raise Refused("Which table? make new-table NAME=support_tickets SAMPLE=path/to/a_file.csv")
-    if not NAME.fullmatch(name):
+    if not contracts.NAME.fullmatch(name):
         raise Refused(
             f"{name!r} cannot be the name of a table. Use lower-case letters, digits and _, a letter first, "
             "50 characters at most."
         )
-    if name in reserved_words():
+    if name in contracts.reserved_words():
         raise Refused(f"{name} is a word of SQL. Choose another name, for example {name}_rows.")
     project = contracts.read(root)
     taken = {*project.models, *project.described, *project.seeds}
@@ -109,24 +109,6 @@ def _check_name(root: Path, name: str) -> None:
         raise Refused(f"There is a feed {name} already. Choose another name; nothing was written.")
     if (root / "models" / "tables" / name).exists():
         raise Refused(f"models/tables/{name} is there already. Choose another name, or remove it; nothing was written.")
-
-
-@cache
-def reserved_words() -> set[str]:
-    """The words that neither engine takes as a name without quotes."""
-    rows = duckdb.connect().execute(
-        "select keyword_name from duckdb_keywords() where keyword_category in ('reserved', 'type_function')"
-    )
-    return {word for (word,) in rows.fetchall()} | set(snowflake_reserved_keywords.lower().split())
-
-
-def strict_types(root: Path) -> Callable[[str, str], str]:
-    """The macro `typed` of macros/typing.sql, as SQL of DuckDB: a guess is as strict as the load."""
-    macros: dict[str, object] = {}
-    dispatch = SimpleNamespace(dispatch=lambda macro: getattr(macros["module"], f"duckdb__{macro}"))
-    template = jinja2.Environment().from_string((root / "macros" / "typing.sql").read_text(encoding="utf-8"))
-    macros["module"] = template.make_module({"adapter": dispatch, "return": lambda value: value})
-    return lambda value, data_type: macros["module"].typed(value, data_type).strip()
 
 
 def read_sample(file: Path, typed: Callable[[str, str], str]) -> Sample:
@@ -167,9 +149,9 @@ def read_sample(file: Path, typed: Callable[[str, str], str]) -> Sample:
 
 
 def _check_columns(names: Sequence[str]) -> None:
-    reserved = reserved_words()
+    reserved = contracts.reserved_words()
     for name in names:
-        if not NAME.fullmatch(name):
+        if not contracts.NAME.fullmatch(name):
             plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:40] or "column"
             plain = plain if plain[0].isalpha() else f"c_{plain}"
             raise Refused(

@@ -1,10 +1,17 @@
-"""A copy of the project with one table more, of a kind that none of its own is: changes of a key of two columns."""
+"""Copies of the project with a table more, of kinds that none of its own is."""
 
+import csv
+import io
 import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 from reference import CUSTOMERS, INVENTORY, PRICES
-from warehouse import Project
+from warehouse import Project, Warehouse
+
+from orchestration import contracts
 
 # A feed of each kind.
 KINDS = (CUSTOMERS, PRICES, INVENTORY)
@@ -21,35 +28,125 @@ COLUMNS = {
     "is_deleted": ("boolean", {"optional": True, "default": False}),
 }
 LINEAGE = {"source_file": ("varchar", {}), "source_record": ("bigint", {})}
-MODELS = {
-    "raw_prices": "raw_rows",
-    "typed_prices": "typed_rows",
-    "clean_prices": "clean_rows",
-    "rejected_prices": "rejected_rows",
-    "newest_prices": "newest_rows",
-    "prices": "current_rows",
-}
+
+
+def with_table(
+    project: Project, name: str, key: Sequence[str], columns: Mapping[str, tuple[str, dict]], lists: Sequence[str] = ()
+) -> None:
+    """Adds a table to a copy; what it says of it is JSON, which is YAML."""
+    folder = project.root / "models" / "tables" / name
+    folder.mkdir()
+    for prefix, macro in (contracts.MODELS | contracts.MODELS_OF_A_TABLE).items():
+        model = f"{prefix}_{name}" if prefix else name
+        more = f", lists={list(lists)}" if prefix == "typed" and lists else ""
+        (folder / f"{model}.sql").write_text(f"{{{{ {macro}('{name}'{more}) }}}}\n")
+    listed = {
+        column: {"name": column, "data_type": data_type, "description": "-", "config": {"meta": meta}}
+        for column, (data_type, meta) in (columns | LINEAGE).items()
+    }
+    feed = {"name": name, "key": list(key), "files": "hourly"}
+    to_mend = {"no_file_to_mend": {"name": f"no_{name}_file_to_mend", "arguments": {"feed": name}}}
+    newest = {"name": f"newest_{name}", "config": {"contract": {"enforced": True}, "meta": {"feed": feed}}}
+    shown = [column for name, column in listed.items() if name != "is_deleted"]
+    models = [newest | {"columns": list(listed.values())}, {"name": name, "columns": shown, "data_tests": [to_mend]}]
+    (folder / f"{name}.yml").write_text(json.dumps({"models": models}))
 
 
 def with_prices(project: Project, root: Path) -> Project:
-    """The copy; what it says of prices is JSON, which is YAML."""
+    """A copy with changes of a key of two columns."""
     copy = project.copy(root)
-    folder = root / "models" / "tables" / "prices"
-    folder.mkdir()
-    for model, macro in MODELS.items():
-        (folder / f"{model}.sql").write_text(f"{{{{ {macro}('prices') }}}}\n")
-    listed = {
-        name: {"name": name, "data_type": data_type, "config": {"meta": meta}}
-        for name, (data_type, meta) in (COLUMNS | LINEAGE).items()
-    }
-    feed = {"name": "prices", "key": list(PRICES.key), "files": "hourly"}
-    models = [
-        {"name": "newest_prices", "config": {"contract": {"enforced": True}, "meta": {"feed": feed}}},
-        {"name": "prices"},
-    ]
-    to_mend = {"no_file_to_mend": {"name": "no_prices_file_to_mend", "arguments": {"feed": "prices"}}}
-    models[1]["data_tests"] = [to_mend]
-    models[0]["columns"] = list(listed.values())
-    models[1]["columns"] = [column for name, column in listed.items() if name != "is_deleted"]
-    (folder / "prices.yml").write_text(json.dumps({"models": models}))
+    with_table(copy, "prices", PRICES.key, COLUMNS)
     return copy
+
+
+# Cells that are often taken for something else, and what none of them is.
+CODES = (
+    *("007", "1.0", "1e5", "true", "2024-01-01", "2024-01-01 10:00:00", "null", "NULL", "None", "n/a", "NA", "NO", "-"),
+    *(
+        " x ",
+        "\u00e9",
+        "it's",
+        "back\\slash",
+        "#",
+        "a,b",
+        'say "hi"',
+        "two\nlines",
+        "{{ 1 / 0 }}",
+        "%s",
+        "''",
+        "\u00a0y",
+    ),
+)
+NO_CODES = ("7", "1", "100000", "True", "x", " x", "e", "Null", "none", "", " ", "its", "slash", "\\", "0", "no")
+# What a contract may say, however it is written: of each column its type, what is said, and its default in production.
+SAID = {
+    "is_text": ("varchar", {"default": "thing_id"}, "thing_id"),
+    "quoted": ("text", {"default": "it's \\ '; drop table prod.things; --"}, "it's \\ '; drop table prod.things; --"),
+    "whole": ("decimal(18,0)", {"default": 7, "rule": "whole > 0 -- why", "says": "isn't\nabove \\0"}, Decimal(7)),
+    "fine": ("decimal(38,37)", {"default": "0.5"}, Decimal("0.5")),
+    "spaced": ("DECIMAL(18, 2)", {"default": 1.5}, Decimal("1.5")),
+    "zoned": ("timestamp", {"default": "2024-01-01T00:00:00+02:00"}, datetime.fromisoformat("2023-12-31 22:00:00")),
+    "plain": ("Timestamp", {"default": "2024-01-01 00:00:00.25"}, datetime.fromisoformat("2024-01-01 00:00:00.250000")),
+    "number": ("INTEGER", {"default": 3, "rule": "number > whole\nor number < 100", "says": "x"}, 3),
+    "flag": ("boolean", {"default": "TRUE"}, True),
+    # The other column is empty: it says nothing.
+    "other": ("integer", {"rule": "number > other", "says": "x"}, None),
+}
+
+
+def with_things(project: Project, root: Path) -> Project:
+    """A copy with a table whose contract says everything in odd ways; its codes are in a seed without properties."""
+    copy = project.copy(root)
+    columns = {
+        "thing_id": ("varchar", {"required": True}),
+        "code": ("varchar", {"listed_in": "codes"}),
+        **{name: (data_type, meta) for name, (data_type, meta, _) in SAID.items()},
+        "updated_at": ("timestamp", {"required": True}),
+    }
+    with_table(copy, "things", ["thing_id"], columns, lists=["codes"])
+    where = {
+        "arguments": {"expression": "code is not null"},
+        "config": {"where": "code = 'NO' or code is null -- some"},
+    }
+    properties = root / "models" / "tables" / "things" / "things.yml"
+    described = json.loads(properties.read_text())
+    described["models"][1]["data_tests"] = [{"dbt_expectations.expression_is_true": {"name": "things_where"} | where}]
+    properties.write_text(json.dumps(described))
+    (root / "seeds" / "codes.csv").write_bytes(
+        csv_of(["code", "note"], [*([code, ""] for code in CODES), ["", "a"], [" "]])
+    )
+    return copy
+
+
+def things(codes: Sequence[str]) -> bytes:
+    """A file of them; what has a default is empty."""
+    names = ["thing_id", "code", *SAID, "updated_at"]
+    empty = [""] * len(SAID)
+    rows = [[f"T{number}", code, *empty, "2024-01-05T10:00:00Z"] for number, code in enumerate(codes)]
+    return csv_of(names, rows)
+
+
+def csv_of(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue().encode()
+
+
+def things_are_taken_as_the_contract_says(warehouse: Warehouse) -> None:
+    """Of the copy with things: accepted values are those of the seed's file, defaults are those of the contract."""
+    codes = [*(CODES * 20), *NO_CODES]
+    warehouse.land({"raw/things/2024-01-05/10/things.csv": things(codes)})
+    built = warehouse.dbt("build", "--select", "+things", "--exclude-resource-type", "test", "unit_test")
+    assert not built.broken, built.broken
+    found = warehouse.query(f"select distinct code, {', '.join(SAID)} from prod.things")
+    defaults = tuple(default for *_, default in SAID.values())
+    assert {row[1:] for row in found} == {defaults}
+    assert {row[0] for row in found} == {*CODES, None}
+    rejected = warehouse.query("select code, reject_reasons from staging.rejected_things")
+    assert sorted(rejected) == sorted((code, "code is not listed in codes") for code in NO_CODES if code)
+    # Again: a seed is filled anew with every build.
+    built = warehouse.dbt("build", "--select", "codes", "things_where")
+    assert built.statuses == {"codes": "success", "things_where": "fail"}
+    assert built.failures["things_where"] == 1
+    seeded = warehouse.query("select code, note from staging.codes")
+    assert sorted(seeded, key=str) == sorted([*((code, None) for code in CODES), (None, "a")], key=str)

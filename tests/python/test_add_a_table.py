@@ -14,7 +14,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from reference import CUSTOMERS, ORDERS, PROJECT
+from reference import CUSTOMERS, ORDERS, PROJECT, SALES
+from tables import things, with_things
 from warehouse import UNSET, Built, Project, Warehouse, replaced
 
 from orchestration import tables
@@ -231,3 +232,67 @@ def test_a_register_of_an_earlier_version_gains_its_column(project: Project, tmp
         (None,),
         ("quantity is not integer",),
     ]
+
+
+def test_a_seed_that_an_earlier_version_typed(project: Project, tmp_path: Path) -> None:
+    """It may hold 7 for 007: the build says how it is made anew, and rejects nothing by it."""
+    warehouse = Warehouse(with_things(project, tmp_path / "project"), tmp_path / "warehouse", feeds=())
+    (warehouse.project.root / "seeds/codes.csv").write_text("code\n007\n8\n")
+    warehouse.land({"raw/things/2024-01-05/10/things.csv": things(["007", "8"])})
+    (warehouse.folder / "warehouse.duckdb").unlink(missing_ok=True)
+    with duckdb.connect(str(warehouse.folder / "warehouse.duckdb")) as connection:
+        connection.execute("create schema staging; create table staging.codes (code integer)")
+    load = ("build", "--select", "+things", "--exclude-resource-type", "test", "unit_test")
+    built = warehouse.dbt(*load)
+    assert failed(built) == {"typed_things"}
+    assert (
+        "The column code of the seed codes is no text in the warehouse, and accepted values are. Take its column_types "
+        "away if it has any, and make it anew: dbt seed --full-refresh --select codes"
+    ) in built.statuses["typed_things"]
+    assert not failed(warehouse.dbt("seed", "--full-refresh", "--select", "codes"))
+    assert not failed(warehouse.dbt(*load))
+    assert warehouse.query("select code from prod.things order by code") == [("007",), ("8",)]
+
+
+# What production lists otherwise than it is built: by its file the changes, and by the model what is said.
+DAILY_SALES, CUSTOMERS_FILE = "models/marts/sales/daily_sales.yml", "models/tables/customers/customers.yml"
+EXTRA = "{name: channel, data_type: varchar, description: -}"
+GUEST = "      - {name: customer_id, data_type: varchar, description: Customer who bought; null for a guest.}\n"
+DIFFERENT = {
+    DAILY_SALES: {
+        GUEST: f"      - {EXTRA}\n",
+        "name: quantity, data_type: integer": "name: quantity, data_type: bigint",
+    },
+    CUSTOMERS_FILE: {
+        "*updated_at, *source_file, *source_record]": f"*updated_at, {EXTRA}, *source_file, *source_record]",
+        "      - {name: valid_to, data_type: timestamp,": "      - {name: valid_until, data_type: timestamp,",
+    },
+}
+SAID_OF_IT = {
+    "daily_sales": (
+        f"{DAILY_SALES} are not those of the contract in models/staging/sales/typed_sales.yml: "
+        "customer_id is built and not listed, channel is listed and not built, "
+        "quantity is listed as bigint and built as integer"
+    ),
+    "customers": f"{CUSTOMERS_FILE} are not those of the contract in {CUSTOMERS_FILE}: channel is listed and not built",
+    "customers_history": (
+        f"{CUSTOMERS_FILE} are not those of the contract in {CUSTOMERS_FILE}: "
+        "valid_to is built and not listed, valid_until is listed and not built"
+    ),
+}
+
+
+def test_production_lists_what_is_built(project: Project, tmp_path: Path) -> None:
+    """Not a full refresh alone finds a difference."""
+    copy = project.copy(tmp_path / "project")
+    warehouse = Warehouse(copy, tmp_path / "warehouse", feeds=(SALES, CUSTOMERS))
+    assert not warehouse.dbt("build", *warehouse.selection("test", "unit_test")).broken
+    for file, changes in DIFFERENT.items():
+        copy.patch(file, changes)
+    warehouse.project = Project(copy.root, copy.target)
+    built = warehouse.dbt("run", "--select", *SAID_OF_IT)
+    for model, says in SAID_OF_IT.items():
+        said = " ".join(built.statuses[model].split())
+        assert (
+            f"The columns of {model} in {says}. Nothing was written. Write the same columns and types in both." in said
+        )

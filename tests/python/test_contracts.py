@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -176,6 +178,125 @@ FAULTS = {
         ),
         *("name: valid_to", "Say in `description` what the column valid_to means."),
     ),
+    "a production model without a column": (
+        *(
+            "models/marts/sales/daily_sales.yml",
+            "      - {name: customer_id, data_type: varchar, ",
+            "      - {name: buyer, data_type: varchar, ",
+        ),
+        *(
+            "    columns:",
+            "daily_sales lacks customer_id of the contract. Add to its columns: {name: customer_id, data_type:",
+        ),
+    ),
+    "a column of production alone": (
+        *(
+            "models/marts/sales/daily_sales.yml",
+            "      - {name: customer_id,",
+            "      - {name: channel, data_type: varchar, description: How it was sold.}\n      - {name: customer_id,",
+        ),
+        *(
+            "name: channel",
+            "daily_sales lists channel, which is not built. Add it to the contract in "
+            "models/staging/sales/typed_sales.yml, to models/landing/sales/raw_sales.yml, "
+            "to models/staging/sales/clean_sales.yml, "
+            "to models/staging/sales/rejected_sales.yml, or remove it here.",
+        ),
+    ),
+    "a column of a table's history alone": (
+        *(
+            "models/tables/products/products.yml",
+            "      - {name: valid_to,",
+            "      - {name: colour, data_type: varchar, description: Its colour.}\n      - {name: valid_to,",
+        ),
+        *(
+            "name: colour",
+            "products_history lists colour, which is not built. Add it to the contract in "
+            "models/tables/products/products.yml, or remove it here.",
+        ),
+    ),
+    "a column of a table alone": (
+        *(
+            ORDERS,
+            "*updated_at, *source_file, *source_record]",
+            "*updated_at, *is_deleted, *source_file, *source_record]",
+        ),
+        *("- &is_deleted", "orders lists is_deleted, which is not built. Remove it."),
+    ),
+    "another type in production": (
+        *(
+            "models/marts/sales/daily_sales.yml",
+            "name: quantity, data_type: integer",
+            "name: quantity, data_type: bigint",
+        ),
+        *(
+            "name: quantity,",
+            "daily_sales lists quantity as bigint, and it is built as integer, by models/staging/sales/",
+        ),
+    ),
+    "another type of what is added": (
+        *(ORDERS, "name: source_record, data_type: bigint", "name: source_record, data_type: integer"),
+        *("&source_record", "newest_orders lists source_record as integer, and it is built as bigint"),
+    ),
+    "a column that is a word of SQL": (
+        *(ORDERS, "        name: customer_id", "        name: group"),
+        *("name: group", "The column group is a word of SQL. Choose another name, for example group_value."),
+    ),
+    "a column with a blank": (
+        *(ORDERS, "        name: customer_id", "        name: customer id"),
+        *("name: customer id", "'customer id' cannot be the name of a column. Use lower-case letters"),
+    ),
+    "a column in upper case": (
+        *(ORDERS, "        name: customer_id", "        name: Customer_ID"),
+        *("name: Customer_ID", "'Customer_ID' cannot be the name of a column."),
+    ),
+    "a column of the pipeline's own": (
+        *(ORDERS, "        name: customer_id", "        name: raw_quantity"),
+        *("name: raw_quantity", "The column raw_quantity is one of the pipeline's own, beside quantity."),
+    ),
+    "a feed that is a word of SQL": (
+        *(ORDERS, "{name: orders, key", "{name: order, key"),
+        *("{name: order, key", "The feed order is a word of SQL. Choose another name, for example order_rows."),
+    ),
+    "a feed with a blank": (
+        *(ORDERS, "{name: orders, key", "{name: my orders, key"),
+        *("{name: my orders, key", "'my orders' cannot be the name of a feed."),
+    ),
+    "a key that stands twice": (
+        *(ORDERS, "key: [order_id]", "key: [order_id, order_id]"),
+        *("key: [order_id", "The key of the feed orders names a column twice."),
+    ),
+    "a key of no names": (
+        *(ORDERS, "key: [order_id]", "key: [[order_id]]"),
+        *("key: [[", "The key ['order_id'] is not a column of the contract."),
+    ),
+    "fresh of a yes": (
+        *(SALES, "{column: sold_at, days: 2}", "{column: sold_at, days: true}"),
+        *("column: sold_at", "fresh needs `days`, a whole number from 1; it is True."),
+    ),
+    "fresh with another word": (
+        *(SALES, "{column: sold_at, days: 2}", "{column: sold_at, days: 2, hours: 1}"),
+        *("column: sold_at", "fresh has no hours. What it has: column, days."),
+    ),
+    "required in quotes": (
+        *(ORDERS, QUANTITY, QUANTITY.replace("true", "'false'")),
+        *("required: 'false'", "required of the column quantity is 'false'. It is true or false, without quotes."),
+    ),
+    "says is no text": (
+        *(ORDERS, "says: is not above 0", "says: [a]"),
+        *("says: [a]", "`says` of the column quantity is no text."),
+    ),
+    "a rule of Jinja": (
+        *(ORDERS, "rule: quantity > 0", "rule: \"quantity > {{ var('least') }}\""),
+        *("var('least')", "The rule of the column quantity has braces that dbt would read as Jinja."),
+    ),
+    "listed numbers": (
+        *(ORDERS, "rule: quantity > 0, says: is not above 0", "listed_in: currencies"),
+        *(
+            "{required: true, listed_in: currencies}",
+            "The values of the column quantity are listed in currencies, as text, and it is integer.",
+        ),
+    ),
     "no YAML": (
         *(ORDERS, "models:\n", "models: {\n"),
         *("  - name: newest_orders", "This is no YAML"),
@@ -245,11 +366,178 @@ def test_a_list_that_misses_a_column(root: Path, model: str) -> None:
 
 
 def test_a_list_of_sales_that_misses_a_column(root: Path) -> None:
+    """Sales have no anchors."""
     file = "models/staging/sales/clean_sales.yml"
     name = "      - {name: quantity, data_type: integer, description: Units sold; negative for a return.}\n"
     patch(root, file, name, "")
     line = line_of(root, file, "columns:")
-    assert said(root) == [f"{file}:{line}: clean_sales lacks quantity of the contract. Add to its columns: *quantity."]
+    add = "Add to its columns: {name: quantity, data_type: 'integer', description: ...}."
+    assert said(root) == [f"{file}:{line}: clean_sales lacks quantity of the contract. {add}"]
+
+
+NO_RULES = {
+    "quantity > 0 -- why": "has a comment",
+    "quantity /* pieces */ > 0": "has a comment",
+    "-- quantity > 0": "is empty, or more than one statement",
+    "": "is empty, or more than one statement",
+    "quantity > 0;": "is empty, or more than one statement",
+    "quantity > 0; drop table prod.orders": "is empty, or more than one statement",
+    "sum(quantity) > 0": "calls sum, which a rule cannot",
+    "count(*) > 0": "calls count",
+    "max(quantity) over () > 0": "calls max",
+    "row_number() over (partition by customer_id) = 1": "calls row_number",
+    "quantity in (select 1)": "has a subquery",
+    "exists (select 1)": "has a subquery",
+    "quantity > 0) or (true": "is no condition in SQL",
+    "(quantity > 0": "is no condition in SQL",
+    "quantity > 0, true": "is no condition in SQL",
+    "quantity > 0 from orders": "is no condition in SQL",
+    "quantity": "is no condition: it comes to integer",
+    "customer_id": "is no condition: it comes to varchar",
+    "quantity + 1": "is no condition: it comes to integer",
+    "null": "is no condition",
+    "quantity = null": "compares with null",
+    "status in ('placed', null)": "compares with null",
+    "quantity > 'many'": "does not work: ",
+    "customer_id > 5": "does not work: ",
+    "length(quantity) > 1": "does not work: ",
+    "cast(customer_id as integer) > 1": "A text is read as another type by try_cast.",
+    "customer_id in (1, 2)": "A text is read as another type by try_cast.",
+    "length(customer_id, 2) = 1": "does not work: ",
+    "regexp_matches(customer_id, 'C')": "calls regexp_matches",
+    "regexp_like(customer_id, 'C')": "calls regexp_like",
+    "customer_id ~ 'C'": "has ~, which is no part of a rule",
+    "customer_id similar to 'C'": "has similar to, which is no part of a rule",
+    "customer_id = 'back\\slash'": "which is no part of a rule",
+    "customer_id = $$C$$": "which is no part of a rule",
+    "quantity == 1": "has ==, which is no part of a rule",
+    "quantity // 2 = 1": "has //, which is no part of a rule",
+    "quantity notnull": "has notnull, which Snowflake does not read",
+    'quantity > 0 and "quantity" < 9': 'has "quantity", which is no part of a rule',
+    "typed.quantity > 0": "has ., which is no part of a rule",
+    "ordered_at < now()": "calls now",
+    "ordered_at < current_timestamp": "CURRENT_TIMESTAMP",
+    "ordered_at < file_date + interval 2 days": "has an interval without quotes",
+    "random() < 0.5": "calls random",
+    "quantity > ?": "has ?, which is no part of a rule",
+    "quantity > $1": "which is no part of a rule",
+    "{'a': 1}": "which is no part of a rule",
+}
+RULES = (
+    *("quantity > 0 or quantity = -1 and order_total < 5", "not (quantity = 0)", "quantity between 1 and 9"),
+    *(
+        "customer_id <> 'a--b' and customer_id <> 'a;b' and customer_id not like '%/*%'",
+        "case when quantity > 5 then order_total > 5 else true end",
+    ),
+    *(
+        "quantity\n> 0",
+        "QUANTITY > 0",
+        "order_total / nullif(quantity, 0) <= 1e3",
+        "try_cast(customer_id as integer) is not null",
+    ),
+    *(
+        "ordered_at <= updated_at",
+        "cast(ordered_at as date) <= file_date",
+        "ordered_at >= timestamp '2020-01-01 00:00:00'",
+    ),
+    *("quantity is distinct from 0", "status in ('placed', 'it''s')", "true"),
+)
+
+
+def with_rule(root: Path, rule: str) -> None:
+    patch(root, ORDERS, "rule: quantity > 0", f"rule: {json.dumps(rule)}")
+
+
+@pytest.mark.parametrize("rule", NO_RULES)
+def test_what_is_no_rule(root: Path, rule: str) -> None:
+    with_rule(root, rule)
+    [fault] = said(root)
+    assert fault.startswith(
+        f"{ORDERS}:{line_of(root, ORDERS, 'says: is not above 0')}: The rule of the column quantity "
+    )
+    assert NO_RULES[rule] in fault
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_is_a_rule(root: Path, rule: str) -> None:
+    with_rule(root, rule)
+    assert said(root) == []
+
+
+@pytest.mark.parametrize("call", contracts.CALLS)
+def test_what_a_rule_may_call(root: Path, call: str) -> None:
+    """Each of these is known to DuckDB, of one type or another."""
+    wrong = []
+    for column in ("quantity", "customer_id", "ordered_at"):
+        with_rule(root, re.sub(r"\ba\b", column, call) + " is not null")
+        wrong.append(said(root))
+        shutil.copy(PROJECT / ORDERS, root / ORDERS)
+    assert [] in wrong, wrong
+
+
+# Of a type: its default as it stands in YAML, and what is said; nothing if it is one.
+DEFAULTS = (
+    *(
+        ("varchar", "unknown", None),
+        ("varchar", "'007'", None),
+        ("text", "order_id", None),
+        ("varchar", '"it\'s"', None),
+    ),
+    *(("varchar", "no", "is no text: YAML reads it as False. Write it in quotes."), ("varchar", "007", "is no text")),
+    *(("varchar", "''", "is empty"), ("varchar", "", "is empty"), ("varchar", "null", "is empty")),
+    *(("varchar", "'{{ x }}'", "has braces"), ("varchar", "[a]", "is no text")),
+    *(
+        ("integer", "0", None),
+        ("integer", "-7", None),
+        ("integer", "'12'", None),
+        ("integer", "quantity", "is not integer"),
+    ),
+    *(("integer", "1.5", "is not integer"), ("integer", "true", "is not integer")),
+    *(("integer", "3000000000", "is not integer"), ("integer", "0); drop table x", "is not integer")),
+    *(("decimal(18,2)", "0", None), ("decimal(18,2)", "1.25", None), ("decimal(18,2)", "'1234567890123456.78'", None)),
+    *(("decimal(18,2)", "1.255", "is not decimal(18,2)"), ("decimal(4,2)", "100", "is not decimal(4,2)")),
+    *(("decimal(18,2)", "1234567890123456.78", "more digits than YAML keeps"), ("decimal(18,0)", "7", None)),
+    *(
+        ("decimal(18,0)", "7.0", "is not decimal(18,0)"),
+        ("DECIMAL(18, 2)", "1.5", None),
+        ("decimal(38,37)", "1.5", None),
+    ),
+    *(("boolean", "true", None), ("boolean", "'FALSE'", None), ("boolean", "1", "is not boolean")),
+    *(("timestamp", "2024-01-05T10:00:00Z", None), ("timestamp", "'2024-01-05 10:00:00+02:00'", None)),
+    *(("timestamp", "2024-01-05", "is not timestamp"), ("timestamp", "'2024-02-30T00:00:00Z'", "is not timestamp")),
+    *(("timestamp", "updated_at", "is not timestamp"), ("timestamp", "now()", "is not timestamp")),
+)
+
+
+@pytest.mark.parametrize(("data_type", "default", "says"), DEFAULTS)
+def test_a_default_is_a_value_of_its_type(root: Path, data_type: str, default: str, says: str | None) -> None:
+    column = f"      - &note\n        name: note\n        description: A note.\n        data_type: {data_type}\n"
+    meta = f"        config:\n          meta:\n            default: {default}\n"
+    path = root / ORDERS
+    text = path.read_text().replace("*quantity,", "*quantity, *note,")
+    path.write_text(replaced(text, {"      - &quantity\n": f"{column}{meta}      - &quantity\n"}, ORDERS))
+    line = line_of(root, ORDERS, "            default: ")
+    if says is None:
+        assert said(root) == []
+    else:
+        [fault] = said(root)
+        assert fault.startswith(f"{ORDERS}:{line}: ") and "the column note" in fault and says in fault
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"currency\n", "The seed currencies lists no value of the column currency."),
+        (b"currency,note\n ,a\n,b\n", "The seed currencies lists no value of the column currency."),
+        (b"currency\n\xff\n", "The seed seeds/currencies.csv is no CSV in UTF-8 with a header."),
+        (b"", "The seed seeds/currencies.csv is no CSV in UTF-8 with a header."),
+        (b"Currency\nEUR\n", "The seed currencies has no column currency."),
+    ],
+)
+def test_a_seed_that_lists_nothing(root: Path, content: bytes, says: str) -> None:
+    (root / "seeds/currencies.csv").write_bytes(content)
+    found = said(root)
+    assert found and all(says in fault for fault in found), found
 
 
 def test_a_list_that_the_model_does_not_name(root: Path) -> None:

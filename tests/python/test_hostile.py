@@ -13,6 +13,7 @@ import pytest
 import test_files
 from lake import BUCKET, Lake
 from reference import COLUMNS, Reference
+from tables import things_are_taken_as_the_contract_says, with_things
 from test_files import load
 from warehouse import Project, Warehouse, compare
 
@@ -332,3 +333,10 @@ def test_a_run_date_that_is_no_day(warehouse: Warehouse, run_date: str) -> None:
         assert "run_date is not a day: '" + " ".join(run_date.split()) in said
         assert "'. Write it as YYYY-MM-DD, for example 2024-01-05." in said
     assert warehouse.tables() == before
+
+
+def test_a_contract_and_a_seed_say_what_is_written_in_them(project: Project, tmp_path: Path) -> None:
+    """Without `make lint`: what it refuses of this contract is harmless all the same."""
+    things_are_taken_as_the_contract_says(
+        Warehouse(with_things(project, tmp_path / "project"), tmp_path / "warehouse", feeds=())
+    )

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from reference import FEEDS, SALES, Feed, Reference
 from snowflake.connector import DictCursor
 from snowflake_warehouse import Account, server, snowflake_project
-from tables import KINDS, with_prices
+from tables import KINDS, things_are_taken_as_the_contract_says, with_prices, with_things
 from test_audit import audit
 from test_files import CASES, DATES, file
 from test_histories import ANYTHING_SLOW, Laboratory, open_laboratory, run
@@ -272,3 +272,9 @@ def test_the_smoke_suite_has_run_here(running: Snowflake, tmp_path) -> None:
 @given(batch=batches(5, KINDS))
 def test_tables_are_what_the_reference_says(tables_laboratory: Laboratory, batch: Batch) -> None:
     run(batch, tables_laboratory)
+
+
+@pytest.mark.long
+def test_a_contract_and_a_seed_say_what_is_written_in_them(on_snowflake, running, tmp_path) -> None:
+    project = with_things(on_snowflake, tmp_path / "project")
+    things_are_taken_as_the_contract_says(Account(project, tmp_path / "warehouse", feeds=(), running=running))

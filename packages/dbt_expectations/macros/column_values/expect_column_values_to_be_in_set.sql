@@ -31,7 +31,7 @@ where {{ found }} (select 1 from value_set where value_set.set_value = all_value
     {%- set rows = [] -%}
     {%- for value in value_set or [] -%}
         {%- set quoted = "cast('" ~ value ~ "' as " ~ dbt.type_string() ~ ")" -%}
-        {%- do rows.append([quoted if quote_values else value]) -%}
+        {%- do rows.append([quoted if quote_values else dbt_expectations.expression(value)]) -%}
     {%- endfor -%}
     {{ return(dbt_expectations.literal_rows(['set_value'], rows)) }}
 {% endmacro %}

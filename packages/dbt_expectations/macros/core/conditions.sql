@@ -1,8 +1,20 @@
 {#- The filter of an optional row_condition. -#}
 {% macro where(row_condition=None) %}
 {%- if row_condition %}
-    where {{ row_condition }}
+    where {{ dbt_expectations.expression(row_condition) }}
 {%- endif -%}
+{% endmacro %}
+
+
+{#- A condition beside others: an `or` in it, or a comment at its end, is its own. -#}
+{% macro condition(text) %}
+    {{ return('(' ~ dbt_expectations.expression(text) ~ ')') }}
+{% endmacro %}
+
+
+{#- An expression after which the line may go on: a comment at its end would take the rest along. -#}
+{% macro expression(text) %}
+    {{ return(text ~ ('\n' if '--' in text | string else '')) }}
 {% endmacro %}
 
 

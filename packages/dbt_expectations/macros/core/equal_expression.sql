@@ -77,9 +77,9 @@ where expression_difference > {{ tolerance }}
 {% macro grouped(model, expression, groups, row_condition) %}
     select
         {%- for group in groups %}
-        {{ group }} as col_{{ loop.index }},
+        {{ dbt_expectations.expression(group) }} as col_{{ loop.index }},
         {%- endfor %}
-        {{ expression }} as expression
+        {{ dbt_expectations.expression(expression) }} as expression
     from {{ model }}
     {{- dbt_expectations.where(row_condition) }}
     {%- if groups %}

@@ -6,14 +6,15 @@
         {{ exceptions.raise_compiler_error("A range needs min_value, max_value or both.") }}
     {%- endif -%}
     {%- set equal = '' if strictly else '=' -%}
+    {%- set expression = dbt_expectations.expression(expression) -%}
     {%- set bounds = [] -%}
     {%- set shown = {'actual_value': expression} -%}
     {%- if min_value is not none -%}
-        {%- do bounds.append(expression ~ ' >' ~ equal ~ ' ' ~ min_value) -%}
+        {%- do bounds.append(expression ~ ' >' ~ equal ~ ' ' ~ dbt_expectations.expression(min_value)) -%}
         {%- do shown.update({'expected_min': min_value}) -%}
     {%- endif -%}
     {%- if max_value is not none -%}
-        {%- do bounds.append(expression ~ ' <' ~ equal ~ ' ' ~ max_value) -%}
+        {%- do bounds.append(expression ~ ' <' ~ equal ~ ' ' ~ dbt_expectations.expression(max_value)) -%}
         {%- do shown.update({'expected_max': max_value}) -%}
     {%- endif -%}
     {{ return(dbt_expectations.expression_is_true(

@@ -11,17 +11,19 @@
 {% endmacro %}
 
 {% macro default__expression_is_true(model, expression, test_condition, group_by_columns, row_condition, shown={}) %}
+{%- set expression = dbt_expectations.expression(expression) -%}
+{%- set test_condition = dbt_expectations.expression(test_condition) -%}
 {%- if not group_by_columns and dbt_expectations.is_of_one_row(expression) -%}
 select
     {%- for name, value in shown.items() %}
-    {{ value }} as {{ name }},
+    {{ dbt_expectations.expression(value) }} as {{ name }},
     {%- endfor %}
     {{ expression }} as expression,
     *
 from {{ model }}
 where
     {%- if row_condition %}
-    ({{ row_condition }}) and
+    {{ dbt_expectations.condition(row_condition) }} and
     {%- endif %}
     not (({{ expression }}) {{ test_condition }})
 {%- else -%}
@@ -29,16 +31,16 @@ with evaluated as (
 
     select
         {%- for column in group_by_columns or [] %}
-        {{ column }} as col_{{ loop.index }},
+        {{ dbt_expectations.expression(column) }} as col_{{ loop.index }},
         {%- endfor %}
         {%- for name, value in shown.items() %}
-        {{ value }} as {{ name }},
+        {{ dbt_expectations.expression(value) }} as {{ name }},
         {%- endfor %}
         {{ expression }} as expression
     from {{ model }}
     {{- dbt_expectations.where(row_condition) }}
     {%- if group_by_columns %}
-    group by {{ group_by_columns | join(', ') }}
+    group by {% for column in group_by_columns %}{{ dbt_expectations.expression(column) }}{{ ', ' if not loop.last }}{% endfor %}
     {%- endif %}
 
 )

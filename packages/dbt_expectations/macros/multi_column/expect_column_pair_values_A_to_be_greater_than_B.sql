@@ -10,7 +10,7 @@
     {%- do dbt_expectations.check_given('column_B', column_B) -%}
     {{ return(dbt_expectations.expression_is_true(
         model,
-        column_A ~ ' ' ~ operator ~ ' ' ~ column_B,
+        dbt_expectations.expression(column_A) ~ ' ' ~ operator ~ ' ' ~ column_B,
         row_condition=row_condition,
         shown={'value_a': column_A, 'value_b': column_B}
     )) }}

@@ -15,7 +15,7 @@ select
 from {{ model }}
 where
     {%- if row_condition %}
-    ({{ row_condition }}) and
+    {{ dbt_expectations.condition(row_condition) }} and
     {%- endif %}
     {{ dbt_expectations.is_not_missing(columns, ignore_row_if) }}
 group by {{ columns | join(', ') }}
@@ -30,7 +30,7 @@ having count(*) > 1
     {%- endif -%}
     {%- set columns = [] -%}
     {%- for column in column_list or [] -%}
-        {%- do columns.append(adapter.quote(column) if quote_columns else column) -%}
+        {%- do columns.append(adapter.quote(column) if quote_columns else dbt_expectations.expression(column)) -%}
     {%- endfor -%}
     {{ return(columns) }}
 {% endmacro %}

@@ -15,7 +15,7 @@ with newest as (
     from {{ model }}
     where
         {%- if row_condition %}
-        ({{ row_condition }}) and
+        {{ dbt_expectations.condition(row_condition) }} and
         {%- endif %}
         cast({{ column_name }} as {{ timestamp }}) <= {{ now }}
 
