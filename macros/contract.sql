@@ -78,13 +78,13 @@ checked as (
         source_record,
         file_date,
         landing_id,
-        case
+        cast(case
             when not coalesce({{ conditions | map(attribute='holds') | join('\n                and ') }}, false)
                 then substr({% for condition in conditions -%}
                 case when {{ condition.fails }} then '; {{ condition.reason }}' else '' end
                 {{- '\n                || ' if not loop.last }}
                 {%- endfor %}, 3)
-        end as reject_reasons
+        end as varchar) as reject_reasons
     from typed
 
 ),

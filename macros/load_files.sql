@@ -73,7 +73,7 @@
 {% macro snowflake__create_what_orders_runs(landed) %}
     {%- if not load_relation(landed) %}create sequence if not exists {{ landed.include(identifier=false) }}.landing_ids start 1 increment 1 order;{% endif -%}
     {%- set turns = source('landing', 'merge_turns') -%}
-    {%- if not load_relation(turns) %}create table if not exists {{ turns }} as select 0 as turn;{% endif -%}
+    {%- if not load_relation(turns) %}create table if not exists {{ turns }} as select cast(0 as bigint) as turn;{% endif -%}
 {% endmacro %}
 
 

@@ -382,7 +382,7 @@ def statements(s3: Any) -> None:
                 606,
                 "57P03",
             )
-        for prepare in (result_scan, query_history, temporary_tables, sequences):
+        for prepare in (result_scan, query_history, temporary_tables, sequences, new_columns):
             expression = prepare(expression, self._conn)
         return transform(self, expression, params)
 
@@ -504,6 +504,36 @@ def sequences(expression: Expr, _: Any) -> Expr:
             name = ".".join(part.name.upper() for part in column.parts[:-1])
             column.replace(exp.Anonymous(this="nextval", expressions=[exp.Literal.string(name)]))
     return expression
+
+
+def new_columns(expression: Expr, _: Any) -> Expr:
+    """A new column has the type of its value (sql-reference/sql/create-table, "CREATE TABLE ... AS SELECT"): a number
+    has the digits that it is written with, a count or a length 18. fakesnow makes NUMBER(38, 0) of all of them.
+    """
+    query = expression.expression if isinstance(expression, exp.Create) else None
+    if not query or expression.kind not in ("TABLE", "VIEW"):
+        return expression
+    for select in query.find_all(exp.Select):
+        for value in [value for one in select.expressions for value in _values(one)]:
+            if value.is_number and isinstance(value.to_py(), int):
+                value.replace(exp.cast(value.copy(), f"decimal({len(str(abs(value.to_py())))}, 0)"))
+    for found in list(query.find_all(exp.Count, exp.RowNumber, exp.Length)):
+        value = found.parent if isinstance(found.parent, exp.Window) else found
+        value.replace(exp.cast(value.copy(), "decimal(18, 0)"))
+    return expression
+
+
+def _values(one: Expr) -> list[Expr]:
+    """What a value may be: itself, or the branches of a condition."""
+    if isinstance(one, (exp.Alias, exp.Paren)):
+        return _values(one.this)
+    if isinstance(one, exp.Case):
+        branches = [branch.args["true"] for branch in one.args["ifs"]] + [one.args.get("default")]
+    elif isinstance(one, exp.Coalesce):
+        branches = [one.this, *one.expressions]
+    else:
+        return [one]
+    return [value for branch in branches if branch for value in _values(branch)]
 
 
 def timed_out(seconds: int) -> ProgrammingError:

@@ -81,6 +81,15 @@ REPAIRS = {
         "select sum(coalesce(a, 0)) as s from (select cast(9999999999999999999.99 as number(28, 2)) as a) as t",
         [(Decimal("9999999999999999999.99"),)],
     ),
+    "the digits of new columns": Repair(
+        "select column_name, numeric_precision from information_schema.columns where table_name <> 'T' order by 1",
+        [("A", 1), ("A", 1), ("N", 18), ("N", 18), ("X", 38), ("X", 38)],
+        (
+            T,
+            "create table u as select coalesce(0, 1) as a, count(*) as n, cast(0 as bigint) as x from t",
+            "create view v as select case when true then 1 else 0 end as a, count(*) as n, max(b) as x from t",
+        ),
+    ),
     "a sequence in order": Repair(
         "select s.n.nextval as n", [(1,)], ("create sequence s.n start 1 increment 1 order",)
     ),
@@ -301,8 +310,12 @@ def test_the_set_up_replaces_nothing_and_is_undone(running: Snowflake) -> None:
     with account(running, "twice") as connection:
         connection.cursor().execute(f"create table prod.{T.removeprefix('create table ')}")
         connection.cursor().execute("insert into prod.t values ('x', 1)")
+        connection.cursor().execute("create table staging.merge_turns as select 9 as turn")
     with account(running, "twice") as connection:
         assert connection.cursor().execute("select a from prod.t").fetchall() == [("x",)]
+        # As an earlier version made it, of one digit.
+        connection.cursor().execute("update staging.merge_turns set turn = turn + 1")
+        assert connection.cursor().execute("select turn from staging.merge_turns").fetchall() == [(10,)]
     for _ in range(2):
         running.run_script("twice", SETUP.with_name("undo.sql"))
     with pytest.raises(DatabaseError, match="JWT token is invalid"):
