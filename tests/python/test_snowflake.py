@@ -25,7 +25,7 @@ from test_real_data import NEEDED, real_days, restated
 from test_tables import FIRST, HISTORIES, LATE, SECOND, path_of, table, tell
 from warehouse import PROJECT, Project, Warehouse, compare, compare_tables
 
-from orchestration.local.snowflake import Snowflake
+from orchestration.local.snowflake import ADMINISTRATOR, Snowflake
 from orchestration.local.storage import KEY, REGION, SECRET
 
 # What the tests of this file share is made once.
@@ -283,6 +283,8 @@ def test_production_is_what_the_reference_says_a_hundred_times(laboratory: Labor
 def test_the_smoke_suite_has_run_here(running: Snowflake, tmp_path) -> None:
     """As on an account of somebody's own: by the environment alone, by a role that may create databases."""
     running.prepare("smoke")
+    with running.connect("smoke", user=ADMINISTRATOR, role="ACCOUNTADMIN", warehouse="") as connection:
+        connection.cursor().execute("grant role sysadmin to user etl_user")
     storage = running.storage
     env = {**os.environ, **running.environment("smoke"), **AWS, "AWS_ENDPOINT_URL": storage.endpoint}
     env |= {"SNOWFLAKE_ROLE": "SYSADMIN", "SMOKE_INTEGRATION": "landing_zone"}
