@@ -29,8 +29,9 @@
 {% macro snowflake__continue_what_orders_runs(landed) %}
     {%- set last = run_query('select coalesce(max(landing_id), 0) from ' ~ landed).rows[0][0] | int -%}
     {%- set ids = landed.include(identifier=false) ~ '.landing_ids' -%}
+    {%- do run_query(create_session_schema()) -%}
     {%- do run_query('create or replace sequence ' ~ ids ~ ' start ' ~ (last + 1) ~ ' increment 1 order') -%}
-    {%- do run_query('create or replace table ' ~ source('landing', 'merge_turns') ~ ' as select 0 as turn') -%}
+    {%- do run_query('create or replace table ' ~ source('landing', 'merge_turns') ~ ' as select cast(0 as bigint) as turn') -%}
 {% endmacro %}
 
 

@@ -89,14 +89,14 @@ checked as (
         source_record,
         file_date,
         landing_id,
-        case
+        cast(case
             when not coalesce({{ conditions | map(attribute='holds') | join('\n                and ') }}, false)
                 -- A rule that comes to null, by another column that is empty, says nothing.
                 then nullif(substr({% for condition in conditions -%}
                 case when {{ condition.fails }} then {{ text_literal('; ' ~ condition.reason) }} else '' end
                 {{- '\n                || ' if not loop.last }}
                 {%- endfor %}, 3), '')
-        end as reject_reasons
+        end as varchar) as reject_reasons
     from typed
 
 ),

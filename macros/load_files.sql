@@ -72,9 +72,17 @@
 
 {% macro snowflake__create_what_orders_runs(landed) %}
     {%- if not load_relation(landed) %}create sequence if not exists {{ landed.include(identifier=false) }}.landing_ids start 1 increment 1 order;{% endif -%}
+    {%- if schema_prefix() %}{{ create_session_schema() }};{% endif -%}
     {%- set turns = source('landing', 'merge_turns') -%}
-    {%- if not load_relation(turns) %}create table if not exists {{ turns }} as select 0 as turn;{% endif -%}
+    {%- if not load_relation(turns) %}create table if not exists {{ turns }} as select cast(0 as bigint) as turn;{% endif -%}
 {% endmacro %}
+
+
+{#- A session has its temporary tables in the target's schema. Beside production no model is there, so that dbt does not
+    make it. -#}
+{% macro create_session_schema() %}
+create schema if not exists {{ target.database }}.{{ target.schema }}
+{%- endmacro %}
 
 
 {% macro create_if_missing(table, columns) %}

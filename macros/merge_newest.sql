@@ -337,7 +337,7 @@ where not exists (
 
 {#- The same, counted by file and day. -#}
 {% macro count_entering(winners, key, contract) %}
-select source_file as file, {{ day_of_row() }} as day, count(case when {{ is_current(contract) }} then 1 end) as entering
+select source_file as file, {{ day_of_row() }} as day, cast(count(case when {{ is_current(contract) }} then 1 end) as bigint) as entering
 {{ entering(winners, key) }}
 group by source_file, {{ day_of_row() }}
 {% endmacro %}

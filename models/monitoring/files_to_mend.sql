@@ -17,8 +17,8 @@ held as (
 select
     source_file,
     file_date,
-    'refused' as state,
-    'well_formed' as failed_check,
+    cast('refused' as varchar) as state,
+    cast('well_formed' as varchar) as failed_check,
     source_record,
     cast(null as bigint) as affected_rows,
     cast(null as bigint) as received_rows,
@@ -30,12 +30,12 @@ union all
 select
     source_file,
     file_date,
-    'held' as state,
+    cast('held' as varchar) as state,
     failed_checks as failed_check,
     cast(null as bigint) as source_record,
     case when failed_checks like '%reject_rate%' then rejected else received end as affected_rows,
     received as received_rows,
-    substr(
+    cast(substr(
         case when failed_checks like '%row_count%' then '; the file has a header and no row' else '' end
         || case
             when failed_checks like '%reject_rate%'
@@ -63,7 +63,7 @@ select
             else ''
         end,
         3
-    ) as reason
+    ) as varchar) as reason
 from held
 -- One that has since been restated badly is refused.
 where held.source_file not in (select refused.source_file from refused)

@@ -26,11 +26,11 @@ select
     landed.distinct_keys,
     landed.recent,
     landed.commonest_reason,
-    case
+    cast(case
         when landed.failed_checks is null then 'passed'
         when released.source_file is not null then 'released'
         else 'held'
-    end as verdict,
+    end as varchar) as verdict,
     landed.failed_checks
 from landed
 left join released

@@ -84,30 +84,51 @@ def _with_body(request: Request, body: Json) -> Request:
     return request
 
 
+# By its kind and its name: a role, a user, a warehouse, an integration.
+Object = tuple[str, str]
+
+
 @dataclass
 class Account:
-    """What an account has beside its databases: names by kind, and the public key of each user."""
+    """What an account has beside its databases: its objects, and the public key of each user."""
 
     databases: FakeSnow | None = None
-    objects: set[tuple[str, str]] = field(default_factory=set)
+    objects: set[Object] = field(default_factory=set)
     keys: dict[str, str] = field(default_factory=dict)
+    # A role or a warehouse, and the role or the user that may use it.
+    grants: set[tuple[Object, Object]] = field(default_factory=lambda: set(SYSTEM_GRANTS))
     # Seconds after which a statement is cancelled, by warehouse.
     timeouts: dict[str, int] = field(default_factory=dict)
     # What was sent, and with which tag.
     history: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=10_000))
 
+    def may_use(self, whose: Object) -> set[Object]:
+        """What a role or a user may use, by roles of roles too (user-guide/security-access-control-overview)."""
+        found, new = set(), {whose, ("ROLE", "PUBLIC")}
+        while new:
+            found |= new
+            new = {what for what, to in self.grants if to in found} - found
+        return found
+
 
 ACCOUNTS: dict[str, Account] = {}
 ADMINISTRATOR = "ADMINISTRATOR"
 SYSTEM_ROLES = ("ACCOUNTADMIN", "SECURITYADMIN", "USERADMIN", "SYSADMIN", "PUBLIC")
+SYSTEM_GRANTS = (
+    (("ROLE", "ACCOUNTADMIN"), ("USER", ADMINISTRATOR)),
+    (("ROLE", "SECURITYADMIN"), ("ROLE", "ACCOUNTADMIN")),
+    (("ROLE", "USERADMIN"), ("ROLE", "SECURITYADMIN")),
+    (("ROLE", "SYSADMIN"), ("ROLE", "ACCOUNTADMIN")),
+)
 
 
 def accounts(public_key: str) -> None:
     """Key-pair authentication (user-guide/key-pair-auth): the client signs a token that names account and user.
 
-    An account sees nothing of another one (user-guide/admin-account-identifier); a role that is not there lets nobody
-    in (user-guide/security-access-control-overview), and a database that is not there is not made by who connects to
-    it. fakesnow lets everybody in, and all accounts are one.
+    An account sees nothing of another one (user-guide/admin-account-identifier); a role that is not there, or is not
+    granted to the user, lets nobody in, and one without a warehouse does not get it
+    (user-guide/security-access-control-overview); a database that is not there is not made by who connects to it.
+    fakesnow lets everybody in, and all accounts are one.
     """
     login = server.login_request
 
@@ -124,10 +145,12 @@ def accounts(public_key: str) -> None:
         except (jwt.InvalidTokenError, KeyError):
             return _rejected("390144", "JWT token is invalid.")
         role, warehouse = asked.get("roleName", "PUBLIC").upper(), asked.get("warehouse", "").upper()
-        if role not in SYSTEM_ROLES and ("ROLE", role) not in account.objects:
+        if ("ROLE", role) not in account.may_use(("USER", user)):
+            known = role in SYSTEM_ROLES or ("ROLE", role) in account.objects
             return _rejected(
-                "390189",
-                f"Role '{role}' specified in the connect string does not exist or not authorized. Contact your local "
+                "390186" if known else "390189",
+                f"Role '{role}' specified in the connect string "
+                f"{'is not granted to this user' if known else 'does not exist or not authorized'}. Contact your local "
                 "system administrator, or attempt to login with another role, e.g. PUBLIC.",
             )
         account.databases = account.databases or FakeSnow(
@@ -138,8 +161,9 @@ def accounts(public_key: str) -> None:
         # The client ends a session only if it has this token, which could renew it.
         answer["data"]["masterToken"] = answer["data"]["token"]
         connection = server.sessions[answer["data"]["token"]]
-        _session(connection).account = account
-        _session(connection).warehouse = warehouse if ("WAREHOUSE", warehouse) in account.objects else None
+        state = _session(connection)
+        state.account, state.user, state.role = account, user, role
+        state.warehouse = warehouse if ("WAREHOUSE", warehouse) in account.may_use(("ROLE", role)) else None
         return JSONResponse(answer)
 
     _route("/session/v1/login-request", login_request)
@@ -188,6 +212,8 @@ class Session:
     """What a session has beside its DuckDB connection."""
 
     account: Account = field(default_factory=Account)
+    user: str = ""
+    role: str = ""
     warehouse: str | None = None
     owns_lock: bool = False
     in_transaction: bool = False
@@ -256,7 +282,11 @@ class Statements:
     TIMEOUT = re.compile(r"\bstatement_timeout_in_seconds\s*=\s*(\d+)", re.IGNORECASE)
     ALTER_WAREHOUSE = re.compile(r"\s*alter\s+warehouse\s+(?:if\s+exists\s+)?(\w+)\s+set\s+(.*)", re.IGNORECASE)
     DROP_DATABASE = re.compile(r"\s*drop\s+database\s+(?:if\s+exists\s+)?(\w+)\s*;?\s*", re.IGNORECASE)
-    USE_WAREHOUSE = re.compile(r"\s*use\s+warehouse\s+(\w+)\s*;?\s*", re.IGNORECASE)
+    USE = re.compile(r"\s*use\s+(role|warehouse)\s+(\w+)\s*;?\s*", re.IGNORECASE)
+    GRANT = re.compile(
+        r"\s*(grant|revoke)\s+(?:role|usage\s+on\s+(warehouse))\s+(\w+)\s+(?:to|from)\s+(role|user)\s+(\w+)\s*;?\s*",
+        re.IGNORECASE,
+    )
     DONE = "select 'Statement executed successfully.' as \"status\""
 
     def __init__(self) -> None:
@@ -279,10 +309,12 @@ class Statements:
             return self._listing(found.group(1), (found.group(2) or "").lstrip("/"), connection)
         if found := self.SET_QUERY_TAG.fullmatch(bare):
             state.query_tag = found.group(1).replace("''", "'")
+        if found := self.GRANT.fullmatch(bare):
+            self._grant(state.account, *(part.upper() if part else "ROLE" for part in found.groups()))
         if self.ACCEPTED.match(bare):
             return self.DONE
         if found := self.OBJECT.fullmatch(bare):
-            self._object(state.account, *found.groups())
+            self._object(state, *found.groups())
             return self.DONE
         if (found := self.ALTER_WAREHOUSE.fullmatch(bare)) and (timeout := self.TIMEOUT.search(found.group(2))):
             state.account.timeouts[found.group(1).upper()] = int(timeout.group(1))
@@ -290,11 +322,8 @@ class Statements:
         if found := self.DROP_DATABASE.fullmatch(bare):
             self._drop_database(found.group(1).upper(), connection)
             return self.DONE
-        if found := self.USE_WAREHOUSE.fullmatch(bare):
-            warehouse = found.group(1).upper()
-            if ("WAREHOUSE", warehouse) not in state.account.objects:
-                raise refuse("Object does not exist, or operation cannot be performed.", 2043, "02000")
-            state.warehouse = warehouse
+        if found := self.USE.fullmatch(bare):
+            self._use(state, found.group(1).upper(), found.group(2).upper())
             return self.DONE
         if re.fullmatch(r"\s*show\s+parameters\s+like\s+'query_tag'\s+in\s+session\s*;?\s*", bare, re.IGNORECASE):
             return "select 'QUERY_TAG' as \"key\", '' as \"value\""
@@ -308,25 +337,41 @@ class Statements:
         connection._duck_conn.execute(f'detach database if exists "{name}"')
 
     @staticmethod
-    def _object(account: Account, what: str, kind: str, condition: str | None, name: str, rest: str) -> None:
+    def _use(state: Session, kind: str, name: str) -> None:
+        """USE ROLE, USE WAREHOUSE (sql-reference/sql/use-role, -/use-warehouse): of those that one may use."""
+        if (kind, name) not in state.account.may_use(("USER", state.user) if kind == "ROLE" else ("ROLE", state.role)):
+            raise refuse("Object does not exist, or operation cannot be performed.", 2043, "02000")
+        setattr(state, kind.lower(), name)
+
+    @staticmethod
+    def _grant(account: Account, what: str, kind: str, name: str, to: str, whom: str) -> None:
+        """GRANT and REVOKE of a role and of a warehouse (sql-reference/sql/grant-role, -/grant-privilege)."""
+        grant = {((kind, name), (to, whom))}
+        account.grants = account.grants | grant if what == "GRANT" else account.grants - grant
+
+    @staticmethod
+    def _object(state: Session, what: str, kind: str, condition: str | None, name: str, rest: str) -> None:
         """The objects of an account (sql-reference/sql/create-role, -warehouse, -user, -storage-integration).
 
-        They are there, and a user has a key; what else they can is not imitated. fakesnow knows no role, warehouse or
-        integration.
+        They are there, they may be used by whom they are granted to, a warehouse by the role that made it, and a user has a
+        key; what else they can is not imitated. fakesnow knows no role, warehouse or integration.
         """
-        kind, name = kind.split()[-1].upper(), name.upper()
+        account, kind, name = state.account, kind.split()[-1].upper(), name.upper()
         known = (kind, name) in account.objects
         if what.lower() == "drop":
             if not known and not condition:
                 raise refuse(f"{kind.title()} '{name}' does not exist or not authorized.", 2003, "02000")
             account.objects.discard((kind, name))
+            account.grants = {grant for grant in account.grants if (kind, name) not in grant}
             account.keys.pop(name if kind == "USER" else "", None)
         elif known and not condition:
             raise refuse(f"Object '{name}' already exists.", 2002, "42710")
         elif not known:
             account.objects.add((kind, name))
-            if kind == "WAREHOUSE" and (timeout := Statements.TIMEOUT.search(rest)):
-                account.timeouts[name] = int(timeout.group(1))
+            if kind == "WAREHOUSE":
+                account.grants.add(((kind, name), ("ROLE", state.role)))
+                if timeout := Statements.TIMEOUT.search(rest):
+                    account.timeouts[name] = int(timeout.group(1))
             if key := re.search(r"rsa_public_key\s*=\s*'([^']*)'", rest, re.IGNORECASE):
                 body = key.group(1)
                 account.keys[name] = f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"
@@ -382,7 +427,7 @@ def statements(s3: Any) -> None:
                 606,
                 "57P03",
             )
-        for prepare in (result_scan, query_history, temporary_tables, sequences):
+        for prepare in (result_scan, query_history, temporary_tables, sequences, new_columns):
             expression = prepare(expression, self._conn)
         return transform(self, expression, params)
 
@@ -504,6 +549,36 @@ def sequences(expression: Expr, _: Any) -> Expr:
             name = ".".join(part.name.upper() for part in column.parts[:-1])
             column.replace(exp.Anonymous(this="nextval", expressions=[exp.Literal.string(name)]))
     return expression
+
+
+def new_columns(expression: Expr, _: Any) -> Expr:
+    """A new column has the type of its value (sql-reference/sql/create-table, "CREATE TABLE ... AS SELECT"): a number
+    has the digits that it is written with, a count or a length 18. fakesnow makes NUMBER(38, 0) of all of them.
+    """
+    query = expression.expression if isinstance(expression, exp.Create) else None
+    if not query or expression.kind not in ("TABLE", "VIEW"):
+        return expression
+    for select in query.find_all(exp.Select):
+        for value in [value for one in select.expressions for value in _values(one)]:
+            if value.is_number and isinstance(value.to_py(), int):
+                value.replace(exp.cast(value.copy(), f"decimal({len(str(abs(value.to_py())))}, 0)"))
+    for found in list(query.find_all(exp.Count, exp.RowNumber, exp.Length)):
+        value = found.parent if isinstance(found.parent, exp.Window) else found
+        value.replace(exp.cast(value.copy(), "decimal(18, 0)"))
+    return expression
+
+
+def _values(one: Expr) -> list[Expr]:
+    """What a value may be: itself, or the branches of a condition."""
+    if isinstance(one, (exp.Alias, exp.Paren)):
+        return _values(one.this)
+    if isinstance(one, exp.Case):
+        branches = [branch.args["true"] for branch in one.args["ifs"]] + [one.args.get("default")]
+    elif isinstance(one, exp.Coalesce):
+        branches = [one.this, *one.expressions]
+    else:
+        return [one]
+    return [value for branch in branches if branch for value in _values(branch)]
 
 
 def timed_out(seconds: int) -> ProgrammingError:

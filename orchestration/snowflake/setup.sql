@@ -44,6 +44,8 @@ create warehouse if not exists reading_wh
     comment = 'Questions of people and dashboards';
 
 grant usage on warehouse compute_wh to role transformer;
+-- What is built beside production is a load and transformations too.
+grant usage on warehouse compute_wh to role developer;
 grant usage on warehouse reading_wh to role reader;
 
 -- DATABASE AND SCHEMAS. Permanent: raw rows and registers cannot be computed anew once their files are gone. What can
@@ -66,6 +68,9 @@ grant usage, create table, create view on schema analytics.prod to role transfor
 grant usage on schema analytics.staging to role loader;
 grant usage on schema analytics.staging to role developer;
 grant usage on schema analytics.prod to role reader;
+
+-- An earlier version made this column of one digit, which the tenth turn overflows.
+alter table if exists analytics.staging.merge_turns alter column turn set data type number(38, 0);
 
 -- What is there, and what dbt will make.
 grant select on all tables in schema analytics.prod to role reader;
@@ -144,3 +149,5 @@ alter user etl_user set
     abort_detached_query = true;
 
 grant role transformer to user etl_user;
+-- For `make changed`: in this role it can read production, and write nothing there.
+grant role developer to user etl_user;

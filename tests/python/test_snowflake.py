@@ -25,7 +25,7 @@ from test_real_data import NEEDED, real_days, restated
 from test_tables import FIRST, HISTORIES, LATE, SECOND, path_of, table, tell
 from warehouse import PROJECT, Project, Warehouse, compare, compare_tables
 
-from orchestration.local.snowflake import Snowflake
+from orchestration.local.snowflake import ADMINISTRATOR, Snowflake
 from orchestration.local.storage import KEY, REGION, SECRET
 
 # What the tests of this file share is made once.
@@ -136,9 +136,41 @@ def test_every_table_is_what_it_is_on_duckdb(project, on_snowflake, running, tmp
     changed = {"updated_at": LATE}
     second = {path_of(feed, SECOND): table(feed, {feed.key[0]: "x"} | changed, size=5) for feed in PLAIN_TABLES}
     story.load(files | second)
+    expected = declared(on_snowflake)
+    found = types(story.account)
+    assert {column: found.get(column) for column in expected} == expected
     if audited:
         code, said = audit(story.account)
         assert (code, said.splitlines()[-1]) == (0, "Production is what the raw tables say.")
+
+
+Types = dict[tuple[str, str], str]
+
+
+def types(account: Account) -> Types:
+    """The type of each column of each table and view, as Snowflake calls it."""
+    return {
+        (table, column): f"NUMBER({precision},{scale})" if kind == "NUMBER" else kind
+        for table, column, kind, precision, scale in account.query(
+            "select lower(table_name), lower(column_name), data_type, numeric_precision, numeric_scale "
+            "from information_schema.columns where table_schema in ('STAGING', 'PROD')"
+        )
+    }
+
+
+CALLED = {"bigint": "NUMBER(38,0)", "integer": "NUMBER(38,0)", "varchar": "TEXT", "timestamp": "TIMESTAMP_NTZ"}
+
+
+def declared(project: Project) -> Types:
+    """The same by the properties files. Where every column is text they name the types of the contract."""
+    nodes = [*project.manifest.sources.values(), *project.manifest.nodes.values()]
+    return {
+        (node.name, name): CALLED.get(column.data_type, column.data_type.upper().replace("DECIMAL", "NUMBER"))
+        for node in nodes
+        if not node.name.startswith(("raw_", "rejected_"))
+        for name, column in node.columns.items()
+        if column.data_type
+    }
 
 
 PLAIN_TABLES = [feed for feed in FEEDS if feed is not SALES]
@@ -251,6 +283,8 @@ def test_production_is_what_the_reference_says_a_hundred_times(laboratory: Labor
 def test_the_smoke_suite_has_run_here(running: Snowflake, tmp_path) -> None:
     """As on an account of somebody's own: by the environment alone, by a role that may create databases."""
     running.prepare("smoke")
+    with running.connect("smoke", user=ADMINISTRATOR, role="ACCOUNTADMIN", warehouse="") as connection:
+        connection.cursor().execute("grant role sysadmin to user etl_user")
     storage = running.storage
     env = {**os.environ, **running.environment("smoke"), **AWS, "AWS_ENDPOINT_URL": storage.endpoint}
     env |= {"SNOWFLAKE_ROLE": "SYSADMIN", "SMOKE_INTEGRATION": "landing_zone"}

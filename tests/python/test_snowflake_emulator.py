@@ -27,7 +27,7 @@ from snowflake.connector.errors import DatabaseError, ProgrammingError
 from snowflake_warehouse import BUCKET, server
 from starlette.testclient import TestClient
 
-from orchestration.local.snowflake import SETUP, Snowflake
+from orchestration.local.snowflake import ADMINISTRATOR, SETUP, Snowflake, statements_of
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("snowflake_emulator")
@@ -80,6 +80,15 @@ REPAIRS = {
     "an exact sum": Repair(
         "select sum(coalesce(a, 0)) as s from (select cast(9999999999999999999.99 as number(28, 2)) as a) as t",
         [(Decimal("9999999999999999999.99"),)],
+    ),
+    "the digits of new columns": Repair(
+        "select column_name, numeric_precision from information_schema.columns where table_name <> 'T' order by 1",
+        [("A", 1), ("A", 1), ("N", 18), ("N", 18), ("X", 38), ("X", 38)],
+        (
+            T,
+            "create table u as select coalesce(0, 1) as a, count(*) as n, cast(0 as bigint) as x from t",
+            "create view v as select case when true then 1 else 0 end as a, count(*) as n, max(b) as x from t",
+        ),
     ),
     "a sequence in order": Repair(
         "select s.n.nextval as n", [(1,)], ("create sequence s.n start 1 increment 1 order",)
@@ -179,7 +188,7 @@ def test_writers_wait_for_each_other(running: Snowflake) -> None:
 
 def test_a_transaction_whose_client_is_lost_stops_nobody_for_long(running: Snowflake) -> None:
     with account(running, "lost") as one:
-        one.cursor().execute("create table prod.t as select 1 as a")
+        one.cursor().execute("create table prod.t as select cast(1 as number) as a")
         for statement in ("begin", "update prod.t set a = 2"):
             one.cursor().execute(statement)
         with running.connect("lost") as other:
@@ -269,6 +278,10 @@ def test_only_the_key_lets_in(running: Snowflake) -> None:
             (running if wrong else stranger).connect(**wrong)
     with pytest.raises(DatabaseError, match="Role 'NOBODY' specified in the connect string does not exist"):
         running.connect(role="nobody")
+    with pytest.raises(
+        DatabaseError, match="Role 'SYSADMIN' specified in the connect string is not granted to this user"
+    ):
+        running.connect(role="sysadmin")
     with pytest.raises(DatabaseError, match="JWT token is invalid"):
         snowflake.connector.connect(
             account="local", host="127.0.0.1", port=running.port, user="etl_user", password="any"
@@ -296,13 +309,68 @@ def test_without_a_warehouse_nothing_is_computed(running: Snowflake) -> None:
     plain.cursor().execute("insert into t values ('x', 1)")
 
 
+# Whom the set-up lets use which warehouse.
+USES = {
+    ("transformer", "compute_wh"): True,
+    ("transformer", "reading_wh"): False,
+    ("developer", "compute_wh"): True,
+    ("developer", "reading_wh"): True,
+    ("reader", "compute_wh"): False,
+    ("reader", "reading_wh"): True,
+}
+
+
+def test_the_set_up_says_who_uses_which_warehouse(running: Snowflake) -> None:
+    """And nobody else comes near: what is granted is taken back with the role."""
+    running.prepare("uses")
+    for (role, warehouse), may in USES.items():
+        with running.connect("uses", role=role, warehouse=warehouse) as connection:
+            query = connection.cursor()
+            if may:
+                query.execute("create or replace temporary table staging.u as select 1 as a")
+                query.execute("use role reader")
+            else:
+                with pytest.raises(ProgrammingError, match="No active warehouse selected"):
+                    query.execute("create or replace temporary table staging.u as select 1 as a")
+                with pytest.raises(ProgrammingError, match="does not exist"):
+                    query.execute(f"use warehouse {warehouse}")
+            with pytest.raises(ProgrammingError, match="does not exist"):
+                query.execute("use role securityadmin")
+    with running.connect("uses", user=ADMINISTRATOR, role="ACCOUNTADMIN") as administrator:
+        administrator.cursor().execute("revoke role developer from user etl_user")
+    with pytest.raises(DatabaseError, match="is not granted to this user"):
+        running.connect("uses", role="developer")
+
+
+def test_who_builds_beside_production_can_only_read_it() -> None:
+    grants = [" ".join(one.split()) for one in statements_of(SETUP) if one.split()[0].lower() == "grant"]
+    assert [grant for grant in grants if grant.endswith("to role developer")] == [
+        "grant role loader to role developer",
+        "grant role reader to role developer",
+        "grant usage on warehouse compute_wh to role developer",
+        "grant create schema on database analytics to role developer",
+        "grant usage on schema analytics.staging to role developer",
+        *(
+            f"grant select on {which} {what} in schema analytics.staging to role developer"
+            for which in ("all", "future")
+            for what in ("tables", "views")
+        ),
+    ]
+    others = [grant for grant in grants if grant.endswith(("to role loader", "to role reader"))]
+    assert {grant.split()[1] for grant in others} == {"usage", "select"}
+
+
 def test_the_set_up_replaces_nothing_and_is_undone(running: Snowflake) -> None:
-    """What a grant lets, what a warehouse costs and what an integration reads is not imitated."""
+    """What a grant on a table lets, what a warehouse costs and what an integration reads is not imitated."""
     with account(running, "twice") as connection:
         connection.cursor().execute(f"create table prod.{T.removeprefix('create table ')}")
         connection.cursor().execute("insert into prod.t values ('x', 1)")
+        connection.cursor().execute("create table staging.merge_turns as select 9 as turn")
     with account(running, "twice") as connection:
         assert connection.cursor().execute("select a from prod.t").fetchall() == [("x",)]
+        # As an earlier version made it, of one digit.
+        connection.cursor().execute("update staging.merge_turns set turn = turn + 1")
+        assert connection.cursor().execute("select turn from staging.merge_turns").fetchall() == [(10,)]
     for _ in range(2):
         running.run_script("twice", SETUP.with_name("undo.sql"))
     with pytest.raises(DatabaseError, match="JWT token is invalid"):

@@ -9,6 +9,9 @@ import pytest
 from dbt.adapters.snowflake import SnowflakeAdapter
 from dbt.cli.main import dbtRunner
 from sqlfluff.core import FluffConfig, Linter
+from sqlglot import Expr, exp, parse
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import Scope, build_scope
 from warehouse import environment
 
 # What the tests of this file share is made once.
@@ -126,3 +129,54 @@ def test_the_dispatched_sql_is_snowflakes(compiled):
     assert "regexp_full_match" not in compiled["typed_sales"]
     assert "on_error = skip_file" in compiled["run time"]
     assert "merge into" in compiled["run time"]
+
+
+# What a value is made of that has the type of an argument of it.
+PASSED_ON = (exp.Alias, exp.Paren, exp.Window, exp.Max, exp.Min, exp.Lead, exp.Lag, exp.Nullif, exp.SetOperation)
+OF_ONE_TYPE = (exp.Cast, exp.TryCast, exp.Predicate, exp.Connector, exp.Not, exp.Boolean, exp.Null, exp.ToBoolean)
+
+
+def not_cast(value: Expr, scope: Scope) -> list[str]:
+    """What of a value is neither a column of a table nor cast: a literal, a count, a sum, a text put together.
+
+    Snowflake gives it a type of its own: NUMBER(1,0) for a 0, NUMBER(18,0) for a count, VARCHAR(6) for a word of six.
+    """
+    if isinstance(value, OF_ONE_TYPE):
+        return []
+    if isinstance(value, exp.Case):
+        parts = [branch.args["true"] for branch in value.args["ifs"]] + [value.args.get("default") or exp.Null()]
+        return [one for part in parts for one in not_cast(part, scope)]
+    if isinstance(value, exp.Coalesce):
+        return [one for part in (value.this, *value.expressions) for one in not_cast(part, scope)]
+    if isinstance(value, PASSED_ON):
+        return not_cast(value.this, scope)
+    if isinstance(value, exp.Column):
+        source = scope.sources.get(value.table)
+        return columns_not_cast(source).get(value.name, []) if isinstance(source, Scope) else []
+    return [value.sql(dialect="snowflake")]
+
+
+def columns_not_cast(scope: Scope) -> dict[str, list[str]]:
+    """The columns of a query, each with what is not cast of it."""
+    if scope.union_scopes:
+        left, right = (columns_not_cast(one) for one in scope.union_scopes)
+        return {name: found + other for (name, found), other in zip(left.items(), right.values(), strict=True)}
+    return {one.alias_or_name: not_cast(one, scope) for one in scope.expression.selects}
+
+
+def queries_of_columns(name: str, sql: str) -> list[Expr]:
+    """The queries that make the columns of a table or a view: that of a model, those of what is created at run time."""
+    statements = [one for one in parse(sql, dialect="snowflake") if one]
+    if name == "run time":
+        statements = [one.expression for one in statements if isinstance(one, exp.Create)]
+    return [one for one in statements if isinstance(one, exp.Query)]
+
+
+def test_what_makes_a_column_is_cast_to_its_type(compiled):
+    """So that a table is as its properties file says, and the next run's query is as the table."""
+    found = {}
+    for name, sql in compiled["snowflake"].items():
+        for query in queries_of_columns(name, sql):
+            scope = build_scope(qualify(query, dialect="snowflake", validate_qualify_columns=False))
+            found |= {f"{name}.{column}": values for column, values in columns_not_cast(scope).items() if values}
+    assert found == {}

@@ -31,7 +31,7 @@ select
     day,
     store_id,
     currency,
-    count(*) as sales,
+    cast(count(*) as bigint) as sales,
     cast(sum(case when quantity > 0 then amount else 0 end) as decimal(38, 2)) as gross,
     cast(sum(case when quantity < 0 then -amount else 0 end) as decimal(38, 2)) as returns,
     cast(sum(discount_amount) as decimal(38, 2)) as discount,
