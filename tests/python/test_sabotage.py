@@ -1,7 +1,7 @@
 """Each guard of the load, taken out of a copy of the project, is missed: a history that exhibits it fails."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -47,22 +47,35 @@ MERGES = list(HISTORIES)[:4]
 
 @dataclass(frozen=True)
 class Sabotage:
-    """A guard that is taken out, and the history that shows it."""
+    """A guard that is taken out, the history that shows it, and what it shows: each of these texts, and no error."""
 
     history: str
+    shows: tuple[str, ...]
     # Old and new texts by file.
     changes: dict[str, dict[str, str]] = field(default_factory=dict)
     plugin: dict[str, str] = field(default_factory=dict)
 
 
 SABOTAGES = {
-    "no guard": Sabotage("an older version comes later", {MERGE: {GUARD: "true as is_newer"}}),
+    "no guard": Sabotage(
+        "an older version comes later",
+        (
+            "prod.daily_sales has 39 rows, expected 39\n  missing: x | S | C | P | 2 |",
+            "\n  surplus: x | S | C | P | 3 |",
+        ),
+        {MERGE: {GUARD: "true as is_newer"}},
+    ),
     "ties by arrival": Sabotage(
         "a tie comes later with the smaller content",
+        (
+            "prod.daily_sales has 39 rows, expected 39\n  missing: x | S | C | P | 2 |",
+            "\n  surplus: x | S | C | P | 1 |",
+        ),
         {MERGE: {GUARD: GUARD.replace(">", ">=")}},
     ),
     "a predicate on the date": Sabotage(
         "a correction moves a sale to another day",
+        ("prod.daily_sales has 40 rows, expected 39\n  surplus: x |",),
         {
             MERGE: {
                 "    where {{ within(key[0], ranges) }}\n),": (
@@ -73,13 +86,22 @@ SABOTAGES = {
     ),
     "a restated file not undone": Sabotage(
         "a file is restated without a sale",
+        ("prod.daily_sales has 40 rows, expected 39\n  missing: x |", "\n  surplus: x |", "\n  surplus: y |"),
         {MERGE: {"= landing_ids(arriving), landing_ids(replaced)": "= landing_ids(arriving), 'null'"}},
     ),
     "the ledger not recounted": Sabotage(
-        "a correction moves a sale to another day", {MERGE: {"having sum(difference) <> 0": "having false"}}
+        "a correction moves a sale to another day",
+        # No other table differs.
+        (
+            f"\nprod.load_ledger has 2 rows, expected 2\n  missing: {A} | ",
+            " | 20 | 19 | 1 | 0 | 0\n",
+            f"\n  surplus: {A} | ",
+        ),
+        {MERGE: {"having sum(difference) <> 0": "having false"}},
     ),
     "the quote guard off": Sabotage(
         "a quote is not closed",
+        ("prod.daily_sales has 38 rows, expected 19\n  surplus: bad-", f"\n  surplus: {B} | "),
         plugin={
             'if quotes % 2:\n        return "an unclosed quote"': 'if False:\n        return "an unclosed quote"',
             # As DuckDB reads when it has more files than threads: in sequence, dropping the end without an error.
@@ -88,18 +110,25 @@ SABOTAGES = {
     ),
     "a reject dropped before the verdict": Sabotage(
         "a row is rejected",
+        (
+            "the build is broken: {'every_record_is_accounted_for_typed_sales_sales': 'fail', ",
+            "'daily_sales': 'skipped'",
+        ),
         {"macros/contract.sql": {"    from typed\n\n),": "    from typed\n    where quantity <> 0\n\n),"}},
     ),
     "a reject dropped from the ledger": Sabotage(
         "a row is rejected",
+        ("the build is broken: {'ledger_adds_up': 'fail', ",),
         {MERGE: {"    arriving.rejected,\n    0\nfrom": "    0,\n    0\nfrom"}},
     ),
     "a reject dropped from the table": Sabotage(
         "a row is rejected",
+        (f"\nstaging.rejected_sales has 0 rows, expected 1\n  missing: {B} | 21 | frozenset({{'quantity'}})",),
         {"macros/models.sql": {"where typed.reject_reasons is not null": "where false"}},
     ),
     "held files merged": Sabotage(
         "a file is held",
+        ("prod.daily_sales has 37 rows, expected 19\n  surplus: bad-",),
         {"macros/landings.sql": {"where {{ lets_through('verdict') }}": "where true"}},
     ),
 }
@@ -117,19 +146,33 @@ def test_the_project_at_hand_tells_each_history_right(project: Project, tmp_path
     tell(Warehouse(project, tmp_path / "warehouse"), Reference(), HISTORIES[history])
 
 
-@pytest.mark.parametrize("name", SABOTAGES)
-def test_sabotage_shows(project: Project, tmp_path: Path, name: str) -> None:
-    sabotage = SABOTAGES[name]
-    copy = project.copy(tmp_path / "project")
+def show(project: Project, folder: Path, sabotage: Sabotage) -> None:
+    """Fails unless a copy of the project without the guard shows exactly what it must."""
+    copy = project.copy(folder / "project")
     for changed, changes in sabotage.changes.items():
         copy.patch(changed, changes)
-    warehouse = Warehouse(copy, tmp_path / "warehouse")
-    with (
-        patched_module("orchestration.landing", sabotage.plugin) if sabotage.plugin else nullcontext(),
-        pytest.raises(AssertionError) as found,
-    ):
-        tell(warehouse, Reference(), HISTORIES[sabotage.history])
-    assert "has changed" not in str(found.value)
+    warehouse = Warehouse(copy, folder / "warehouse")
+    said = ""
+    with patched_module("orchestration.landing", sabotage.plugin) if sabotage.plugin else nullcontext():
+        try:
+            tell(warehouse, Reference(), HISTORIES[sabotage.history])
+        except AssertionError as found:
+            said = str(found)
+    missing = [text for text in sabotage.shows if text not in said]
+    if missing or "error" in said:
+        pytest.fail(f"it does not show {missing} but: {said or 'nothing'}")
+
+
+@pytest.mark.parametrize("name", SABOTAGES)
+def test_sabotage_shows(project: Project, tmp_path: Path, name: str) -> None:
+    show(project, tmp_path, SABOTAGES[name])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("instead", ["no such column as is_newer", GUARD])
+def test_what_merely_breaks_or_changes_nothing_is_no_sabotage(project: Project, tmp_path: Path, instead: str) -> None:
+    with pytest.raises(pytest.fail.Exception, match="it does not show"):
+        show(project, tmp_path, replace(SABOTAGES["no guard"], changes={MERGE: {GUARD: instead}}))
 
 
 def stops_at_the_gate(project: Project, folder: Path) -> None:
