@@ -164,9 +164,15 @@ class Project:
 
 
 @cache
+def _duckdb() -> duckdb.DuckDBPyConnection:
+    """One for all contracts: it takes a while to start."""
+    return duckdb.connect()
+
+
+@cache
 def reserved_words() -> set[str]:
     """The words that neither engine takes as a name without quotes."""
-    rows = duckdb.connect().execute(
+    rows = _duckdb().execute(
         "select keyword_name from duckdb_keywords() where keyword_category in ('reserved', 'type_function')"
     )
     return {word for (word,) in rows.fetchall()} | set(snowflake_reserved_keywords.lower().split())
@@ -412,7 +418,7 @@ class _Contract:
             return
         try:
             value = typing_macros().default_value(name, data_type, default)
-            duckdb.execute(f"select {value}")
+            _duckdb().execute(f"select {value}")
         except (ValueError, duckdb.Error) as error:
             said = str(error).splitlines()[0]
             if isinstance(error, duckdb.Error) or " of the column " not in said:
@@ -456,9 +462,9 @@ class _Contract:
         columns = ", ".join(f"{name} {data_type}" for name, data_type in types.items())
         values = ", ".join(SAMPLES.get(data_type, "0") for data_type in types.values())
         nulls = ", ".join("null" for _ in types)
-        database = duckdb.connect()
+        database = _duckdb()
         try:
-            database.execute(f"create table contract_rows ({columns})")
+            database.execute(f"create or replace table contract_rows ({columns})")
         except duckdb.Error:  # a decimal that cannot be
             return None
         database.execute(f"insert into contract_rows values ({values}), ({nulls})")
