@@ -91,7 +91,7 @@ checked as (
         landing_id,
         cast(case
             when not coalesce({{ conditions | map(attribute='holds') | join('\n                and ') }}, false)
-                -- A rule that comes to null, by another column that is empty, says nothing.
+                {#- A rule that comes to null, by another column that is empty, says nothing. #}
                 then nullif(substr({% for condition in conditions -%}
                 case when {{ condition.fails }} then {{ text_literal('; ' ~ condition.reason) }} else '' end
                 {{- '\n                || ' if not loop.last }}

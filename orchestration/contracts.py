@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -36,6 +36,11 @@ TEXT = ("varchar", "text")
 LINEAGE = (
     *("source_file", "content_hash", "source_record", "file_date", "landing_id"),
     *("reject_reasons", "is_overtaken"),
+)
+# What the merge adds to the columns of a key (macros/merge_newest.sql).
+BESIDE_A_KEY = (
+    *("day", "old_day", "old_file", "new_file", "was_current"),
+    *("is_newer", "is_replaced", "ties", "wins", "leaves"),
 )
 FEED_WORDS = ("name", "key", "kind", "files", "fresh", "shrinks_by")
 COLUMN_WORDS = ("required", "optional", "default", "rule", "says", "listed_in")
@@ -159,14 +164,21 @@ class Project:
 
 
 @cache
+def _duckdb() -> duckdb.DuckDBPyConnection:
+    """One for all contracts: it takes a while to start."""
+    return duckdb.connect()
+
+
+@cache
 def reserved_words() -> set[str]:
     """The words that neither engine takes as a name without quotes."""
-    rows = duckdb.connect().execute(
+    rows = _duckdb().execute(
         "select keyword_name from duckdb_keywords() where keyword_category in ('reserved', 'type_function')"
     )
     return {word for (word,) in rows.fetchall()} | set(snowflake_reserved_keywords.lower().split())
 
 
+@cache
 def typing_macros(root: Path = PROJECT) -> ModuleType:
     """The macros of macros/typing.sql, as SQL of DuckDB: what is checked is as strict as the load."""
     macros: dict[str, ModuleType] = {}
@@ -351,6 +363,11 @@ class _Contract:
             if _within(self.contract[name], "config", "meta").get("required") is not True:
                 what = f"The column {name} is of the key and not required. Add `required: true`: a row needs its key."
                 self._fault(self.contract[name].line, what)
+            if name in BESIDE_A_KEY:
+                what = (
+                    f"The key {name} has a name that the merge uses itself. Choose another, for example {name}_value."
+                )
+                self._fault(self.contract[name].line, what)
             # The merge finds a key's rows by ranges of its characters.
             if self._type(name) not in TEXT:
                 what = f"The column {name} is of the key and {self._type(name)}. Make it varchar: a key is a name."
@@ -401,7 +418,7 @@ class _Contract:
             return
         try:
             value = typing_macros().default_value(name, data_type, default)
-            duckdb.execute(f"select {value}")
+            _duckdb().execute(f"select {value}")
         except (ValueError, duckdb.Error) as error:
             said = str(error).splitlines()[0]
             if isinstance(error, duckdb.Error) or " of the column " not in said:
@@ -434,32 +451,41 @@ class _Contract:
         if not unknown and (problem := self._tried(rule)):
             self._fault(line, f"The rule of {where} {problem}")
 
-    def _tried(self, rule: str) -> str | None:
-        """What is wrong with a rule as DuckDB tries it: on a row of values, and on one of none."""
+    @cached_property
+    def _rows(self) -> duckdb.DuckDBPyConnection | None:
+        """DuckDB with a table of the contract: a row of values, and one of none. None if there can be no such table."""
         types = {name: self._type(name) for name in self.contract} | {"file_date": "date"}
-        sound = (NAME.fullmatch(name) and name not in reserved_words() for name in types)
-        if not all(sound) or not all(TYPES.fullmatch(one) or one == "date" for one in types.values()):
-            return None  # which is said of the column
+        if any(not NAME.fullmatch(name) or name in reserved_words() for name in types) or any(
+            not TYPES.fullmatch(one) for name, one in types.items() if name != "file_date"
+        ):
+            return None
         columns = ", ".join(f"{name} {data_type}" for name, data_type in types.items())
         values = ", ".join(SAMPLES.get(data_type, "0") for data_type in types.values())
         nulls = ", ".join("null" for _ in types)
-        with duckdb.connect() as database:
-            database.execute(f"create table contract_rows ({columns})")
-            database.execute(f"insert into contract_rows values ({values}), ({nulls})")
-            try:
-                found = database.execute(f"select (\n{rule}\n) as holds from contract_rows")
-                found.fetchall()
-            except duckdb.Error as error:
-                reason = str(error).splitlines()[0].rstrip(".")
-                cast = (
-                    " A text is read as another type by try_cast."
-                    if isinstance(error, duckdb.ConversionException)
-                    else ""
-                )
-                return f"does not work: {reason}.{cast}"
-            data_type = str(found.description[0][1])
-        if data_type.upper() not in ("BOOLEAN", "BOOL"):
-            return f"is no condition: it comes to {data_type.lower()}, not to true or false. Compare it with something."
+        database = _duckdb()
+        try:
+            database.execute(f"create or replace table contract_rows ({columns})")
+        except duckdb.Error:  # a decimal that cannot be
+            return None
+        database.execute(f"insert into contract_rows values ({values}), ({nulls})")
+        return database
+
+    def _tried(self, rule: str) -> str | None:
+        """What is wrong with a rule as DuckDB tries it."""
+        if self._rows is None:
+            return None  # which is said of the column
+        try:
+            found = self._rows.execute(f"select (\n{rule}\n) as holds from contract_rows")
+            found.fetchall()
+        except duckdb.Error as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            cast = (
+                " A text is read as another type by try_cast." if isinstance(error, duckdb.ConversionException) else ""
+            )
+            return f"does not work: {reason}.{cast}"
+        data_type = str(found.description[0][1]).lower()
+        if data_type not in ("boolean", "bool"):
+            return f"is no condition: it comes to {data_type}, not to true or false. Compare it with something."
         return None
 
     def _list(self, where: str, name: str, meta: _Map) -> None:
@@ -565,6 +591,9 @@ class _Contract:
                 continue
             without, added = PRODUCTION[called[1]]
             built = {column: self._type(column) for column in self.contract if column not in without} | added
+            for column in self.contract.keys() & added.keys():
+                what = f"The column {column} has a name that {name} uses itself."
+                self._fault(self.contract[column].line, f"{what} Choose another, for example {column}_value.")
             file, _ = described[name]
             lists = {described[model][0] for one in MODELS if (model := f"{one}_{self.name}") in described}
             others = "".join(f", to {other}" for other in sorted(lists - {self.file, file}))

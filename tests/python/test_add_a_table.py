@@ -14,11 +14,13 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from reference import CUSTOMERS, ORDERS, PROJECT, SALES
-from tables import things, with_things
+from tables import csv_of, things, with_table, with_things
 from warehouse import UNSET, Built, Project, Warehouse, replaced
 
-from orchestration import tables
+from orchestration import contracts, tables
 
 PAGE = "docs/add-a-table.md"
 PROPERTIES = "models/tables/support_tickets/support_tickets.yml"
@@ -123,8 +125,6 @@ def documented(copy: Copy) -> None:
 
 @pytest.mark.fast
 def test_the_page_is_linked_and_knows_the_contracts_words() -> None:
-    from orchestration import contracts
-
     page = (PROJECT / PAGE).read_text()
     assert PAGE in (PROJECT / "README.md").read_text()
     # The alert of a held file sends people there.
@@ -296,3 +296,126 @@ def test_production_lists_what_is_built(project: Project, tmp_path: Path) -> Non
         assert (
             f"The columns of {model} in {says}. Nothing was written. Write the same columns and types in both." in said
         )
+
+
+TEXTS = (
+    "quantity",
+    "sum(quantity)",
+    "it's",
+    "back\\slash",
+    "-- why",
+    "/*",
+    "a;b",
+    "null",
+    "{ x }",
+    "0",
+    "007",
+    "\u00e9",
+)
+RULES = (
+    *(
+        "{0} > 0",
+        "{0} > 0 or {1} is null",
+        "not ({0} = 1 and {1} = 2)",
+        "{0} in (1, 2)",
+        "{0} = {1}",
+        "{0}",
+        "{0} is not null",
+    ),
+    *(
+        "length({0}) < 9",
+        "{0} = 'a--b'",
+        "{0} -- why",
+        "{0} > 0; {1}",
+        "sum({0}) > 0",
+        "{0} || 'x' = 'yx'",
+        "coalesce({0}, 0) = 0",
+    ),
+    *(
+        "{0} < file_date + interval '2 days'",
+        "cast({0} as date) = file_date",
+        "try_cast({0} as integer) > {1}",
+        "{0} > (select 1)",
+    ),
+    *(
+        "case when {0} is null then true else {1} = 0 end",
+        "{0} between {1} and 5",
+        "{0} like '%;%'",
+        "lower({0}) = 'x'",
+        "({0} > 0",
+    ),
+)
+DECIMALS = st.tuples(st.integers(0, 40), st.integers(0, 40), st.sampled_from(["decimal({},{})", "DECIMAL({}, {})"]))
+CONTRACTED = st.fixed_dictionaries(
+    {
+        "data_type": st.one_of(
+            st.sampled_from(["varchar", "text", "integer", "INTEGER", "timestamp", "boolean"]),
+            DECIMALS.map(lambda one: one[2].format(*one[:2])),
+        )
+    },
+    optional={
+        "default": st.one_of(
+            st.sampled_from(TEXTS),
+            st.booleans(),
+            st.integers(-(10**20), 10**20),
+            st.decimals(-99, 99, places=2).map(str),
+            st.floats(allow_nan=False, allow_infinity=False),
+            st.datetimes().map(str),
+            st.none(),
+        ),
+        "rule": st.tuples(st.sampled_from(RULES), st.integers(0, 30), st.integers(0, 30)),
+        "says": st.one_of(st.sampled_from(TEXTS), st.text("ab'\\\\\"\n{%;-", max_size=9)),
+        "name": st.sampled_from(
+            ["order", "end", "at", "Upper", "a b", "day", "value", "raw_c1", "checked", "type", "left"]
+        ),
+    },
+)
+
+
+@pytest.mark.long
+def test_what_lint_passes_builds(project: Project, tmp_path: Path) -> None:
+    """Columns with any contract: those of which `make lint` says nothing are built, and their rows are all judged."""
+    copy = project.copy(tmp_path / "project")
+    drawn: list[list[dict]] = []
+
+    @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(st.lists(CONTRACTED, min_size=31, max_size=31))
+    def draw(columns: list[dict]) -> None:
+        drawn.append(columns)
+
+    draw()
+    landed, kept = {}, 0
+    for number, columns in enumerate(drawn):
+        table, folder = f"drawn_{number}", copy.root / "models/tables" / f"drawn_{number}"
+        names = [column.get("name", f"c{place}") for place, column in enumerate(columns)]
+        contract = {"thing_id": ("varchar", {"required": True}), "updated_at": ("timestamp", {"required": True})}
+        for name, column in zip(names, columns, strict=True):
+            meta = {word: column[word] for word in ("default", "says") if word in column}
+            if "rule" in column:
+                rule, one, other = column["rule"]
+                meta["rule"] = rule.format(names[one], names[other])
+            contract[name] = (column["data_type"], meta)
+        # What lint refuses is left out, with what names it, until it refuses nothing.
+        while True:
+            with_table(copy, table, ["thing_id"], contract)
+            faults = [fault.says for fault in contracts.faults(copy.root) if table in fault.file]
+            refused = {name for name in contract if any(re.search(rf"column '?{name}\b", says) for says in faults)}
+            if not refused:
+                break
+            contract = {name: said for name, said in contract.items() if name not in refused}
+            shutil.rmtree(folder)
+        assert faults == []
+        kept += len(contract) - 2
+        values = ["x", "7", "1.5", "true", "2024-01-05T10:00:00Z", ""]
+        rows = [
+            [f"T{row}", "2024-01-05T10:00:00Z", *(values[(row + place) % 6] for place in range(len(contract) - 2))]
+            for row in range(6)
+        ]
+        landed[f"raw/{table}/2024-01-05/10/a.csv"] = csv_of(list(contract), rows)
+    assert kept > 50
+    warehouse = Warehouse(Project(copy.root, copy.target), tmp_path / "warehouse", feeds=())
+    warehouse.land(landed)
+    built = warehouse.dbt("run", "--select", *(f"+drawn_{number}" for number in range(len(drawn))))
+    assert not built.broken, built.broken
+    judged = warehouse.query("select received, valid + rejected from staging.landed_files")
+    assert judged == [(6, 6)] * len(drawn)

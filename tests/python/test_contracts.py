@@ -266,6 +266,10 @@ FAULTS = {
         *(ORDERS, "key: [order_id]", "key: [order_id, order_id]"),
         *("key: [order_id", "The key of the feed orders names a column twice."),
     ),
+    "a column that a history adds": (
+        *("models/tables/products/products.yml", "        name: category", "        name: valid_from"),
+        *("- &category", "The column valid_from has a name that products_history uses itself."),
+    ),
     "a key of no names": (
         *(ORDERS, "key: [order_id]", "key: [[order_id]]"),
         *("key: [[", "The key ['order_id'] is not a column of the contract."),
@@ -307,6 +311,14 @@ FAULTS = {
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     for folder in ("models", "seeds"):
+        shutil.copytree(PROJECT / folder, tmp_path / folder)
+    return tmp_path
+
+
+@pytest.fixture
+def orders(tmp_path: Path) -> Path:
+    """The contract of orders alone."""
+    for folder in ("models/tables/orders", "seeds"):
         shutil.copytree(PROJECT / folder, tmp_path / folder)
     return tmp_path
 
@@ -449,29 +461,29 @@ def with_rule(root: Path, rule: str) -> None:
 
 
 @pytest.mark.parametrize("rule", NO_RULES)
-def test_what_is_no_rule(root: Path, rule: str) -> None:
-    with_rule(root, rule)
-    [fault] = said(root)
+def test_what_is_no_rule(orders: Path, rule: str) -> None:
+    with_rule(orders, rule)
+    [fault] = said(orders)
     assert fault.startswith(
-        f"{ORDERS}:{line_of(root, ORDERS, 'says: is not above 0')}: The rule of the column quantity "
+        f"{ORDERS}:{line_of(orders, ORDERS, 'says: is not above 0')}: The rule of the column quantity "
     )
     assert NO_RULES[rule] in fault
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_what_is_a_rule(root: Path, rule: str) -> None:
-    with_rule(root, rule)
-    assert said(root) == []
+def test_what_is_a_rule(orders: Path, rule: str) -> None:
+    with_rule(orders, rule)
+    assert said(orders) == []
 
 
 @pytest.mark.parametrize("call", contracts.CALLS)
-def test_what_a_rule_may_call(root: Path, call: str) -> None:
+def test_what_a_rule_may_call(orders: Path, call: str) -> None:
     """Each of these is known to DuckDB, of one type or another."""
     wrong = []
     for column in ("quantity", "customer_id", "ordered_at"):
-        with_rule(root, re.sub(r"\ba\b", column, call) + " is not null")
-        wrong.append(said(root))
-        shutil.copy(PROJECT / ORDERS, root / ORDERS)
+        with_rule(orders, re.sub(r"\ba\b", column, call) + " is not null")
+        wrong.append(said(orders))
+        shutil.copy(PROJECT / ORDERS, orders / ORDERS)
     assert [] in wrong, wrong
 
 
@@ -510,17 +522,17 @@ DEFAULTS = (
 
 
 @pytest.mark.parametrize(("data_type", "default", "says"), DEFAULTS)
-def test_a_default_is_a_value_of_its_type(root: Path, data_type: str, default: str, says: str | None) -> None:
+def test_a_default_is_a_value_of_its_type(orders: Path, data_type: str, default: str, says: str | None) -> None:
     column = f"      - &note\n        name: note\n        description: A note.\n        data_type: {data_type}\n"
     meta = f"        config:\n          meta:\n            default: {default}\n"
-    path = root / ORDERS
+    path = orders / ORDERS
     text = path.read_text().replace("*quantity,", "*quantity, *note,")
     path.write_text(replaced(text, {"      - &quantity\n": f"{column}{meta}      - &quantity\n"}, ORDERS))
-    line = line_of(root, ORDERS, "            default: ")
+    line = line_of(orders, ORDERS, "            default: ")
     if says is None:
-        assert said(root) == []
+        assert said(orders) == []
     else:
-        [fault] = said(root)
+        [fault] = said(orders)
         assert fault.startswith(f"{ORDERS}:{line}: ") and "the column note" in fault and says in fault
 
 
@@ -534,10 +546,21 @@ def test_a_default_is_a_value_of_its_type(root: Path, data_type: str, default: s
         (b"Currency\nEUR\n", "The seed currencies has no column currency."),
     ],
 )
-def test_a_seed_that_lists_nothing(root: Path, content: bytes, says: str) -> None:
-    (root / "seeds/currencies.csv").write_bytes(content)
-    found = said(root)
+def test_a_seed_that_lists_nothing(orders: Path, content: bytes, says: str) -> None:
+    (orders / "seeds/currencies.csv").write_bytes(content)
+    found = said(orders)
     assert found and all(says in fault for fault in found), found
+
+
+@pytest.mark.parametrize("name", contracts.BESIDE_A_KEY)
+def test_a_key_that_the_merge_names_itself(orders: Path, name: str) -> None:
+    patch(orders, ORDERS, "key: [order_id]", f"key: [{name}]")
+    patch(orders, ORDERS, "        name: order_id", f"        name: {name}")
+    line = line_of(orders, ORDERS, "- &order_id")
+    assert (
+        f"{ORDERS}:{line}: The key {name} has a name that the merge uses itself. "
+        f"Choose another, for example {name}_value."
+    ) in said(orders)
 
 
 def test_a_list_that_the_model_does_not_name(root: Path) -> None:
