@@ -8,7 +8,7 @@
 
 
 {% materialization test, adapter='snowflake' %}
-    {%- set ended = dbt_snowflake.materialization_test_snowflake() -%}
+    {%- set ended = dbt.materialization_test_snowflake() -%}
     {%- do say_failing_rows(sql) -%}
     {{ return(ended) }}
 {% endmaterialization %}
