@@ -7,16 +7,17 @@
 
 {#- What a merge is about to do, as lists of landing numbers:
     `arriving`: let through and not yet in the ledger, of this run; on a first run or a full refresh all of these.
-    `replaced`: the earlier contents of the arriving files that are in force now.
+    `replaced`: the earlier contents of the arriving files that are in force now; on a full refresh all that is in force.
     `several`: whether a key may stand in more than one of the files that are compared. -#}
 {% macro merge_plan() %}
     {%- if not at_work() -%}{{ return({'arriving': 'null', 'replaced': 'null', 'several': true}) }}{%- endif -%}
     {%- set feed = config.meta_require('loads') -%}
+    {%- set ledger = ref('load_ledger') -%}
     {%- if not is_incremental() -%}
         {%- set arriving = landing_ids(passed_landings(ref('file_verdicts'), feed)) -%}
-        {{ return({'arriving': arriving, 'replaced': 'null', 'several': ',' in arriving}) }}
+        {%- set replaced = landing_ids(landings_in_force(ledger, feed)) -%}
+        {{ return({'arriving': arriving, 'replaced': replaced, 'several': ',' in arriving}) }}
     {%- endif -%}
-    {%- set ledger = ref('load_ledger') -%}
     {%- set arriving = arriving_landings(ref('file_verdicts'), ledger, feed) -%}
     {%- set replaced -%}
         select landed.landing_id
@@ -55,17 +56,14 @@ where {{ of_run(row='passed') }}
 {%- set whole = feed_of(feed).kind == 'extract' -%}
 {%- set columns = (contract + ['source_file', 'source_record']) | join(', ') -%}
 {%- set candidates -%}
-    {%- if whole %}
-    {#- Not of clean_<feed>, which may have a content already that a later run is to merge. -#}
+    {#- Not of clean_<feed>, which may have a content already that a later run is to merge. #}
     select {{ columns }}
     from {{ typed }}
-    where reject_reasons is null and not is_overtaken and landing_id in ({{ newest_extract(plan, feed) }})
-    {%- else %}
-    select {{ columns }}
-    from {{ ref('clean_' ~ feed) }}
-    where landing_id in ({{ plan.arriving }})
-    {%- endif %}
-    {%- if plan.replaced != 'null' and not whole %}
+    where
+        reject_reasons is null
+        and not is_overtaken
+        and landing_id in ({{ newest_extract(plan, feed) if whole else plan.arriving }})
+    {%- if plan.replaced != 'null' and is_incremental() and not whole %}
     union all
     select {{ columns }}
     from {{ typed }}
@@ -129,12 +127,7 @@ where not exists (
     {%- set winners = kept_winners(versions) -%}
     {%- set columns = arguments.dest_columns | map(attribute='name') | map('lower') | list -%}
     {%- set key, whole = feed_of(feed).key, feed_of(feed).kind == 'extract' -%}
-    {#- The plan of the compiled query, not a new one: what landed since then is for the next run. -#}
-    {%- set plan = modules.re.search('merging landings: ([0-9, ]+|null); replacing: ([0-9, ]+|null)', sql) -%}
-    {%- if not plan -%}
-        {{ exceptions.raise_compiler_error(this ~ ' has lost its line `-- merging landings: ...`, the plan of its merge.') }}
-    {%- endif -%}
-    {%- set arriving, replaced = plan.group(1), plan.group(2) -%}
+    {%- set arriving, replaced = compiled_plan(sql) -%}
     {%- set keys -%}
         select {{ key[0] }} from {{ versions }}
         union all
@@ -150,12 +143,22 @@ where not exists (
     {%- endif -%}
     {%- do computed.update({'merge_entering': count_entering(winners, key, contract_names(feed))}) -%}
     {% call in_transaction(computed) %}
-    {{ stop_if_overtaken(feed, arriving, replaced) }}
+    {{ stop_if_overtaken(feed, replaced, arriving) }}
     {{ write_ledger(feed, arriving) }}
     {{ mark_touched_days() if config.meta_get('day') }}
     {{ apply_changes(target, winners, key, columns, ranges) }}
     {{ forget_landings(feed) }}
     {% endcall %}
+{% endmacro %}
+
+
+{#- The plan of the compiled query, not a new one: what landed since then is for the next run. -#}
+{% macro compiled_plan(compiled) %}
+    {%- set plan = modules.re.search('merging landings: ([0-9, ]+|null); replacing: ([0-9, ]+|null)', compiled) -%}
+    {%- if not plan -%}
+        {{ exceptions.raise_compiler_error(this ~ ' has lost its line `-- merging landings: ...`, the plan of its merge.') }}
+    {%- endif -%}
+    {{ return(plan.groups()) }}
 {% endmacro %}
 
 
@@ -213,21 +216,23 @@ commit;
 {% endmacro %}
 
 
-{#- A merge is planned before its turn. Another run may have merged a content of the same files since then. -#}
-{% macro stop_if_overtaken(feed, arriving, replaced) %}
-    {{ return(adapter.dispatch('stop_if_overtaken')(feed, arriving, replaced)) }}
+{#- A merge is planned before its turn. Another run may have merged a content of the `arriving` files since then; before a full
+    refresh, which names none, of any file. -#}
+{% macro stop_if_overtaken(feed, replaced, arriving=none) %}
+    {{ return(adapter.dispatch('stop_if_overtaken')(feed, replaced, arriving)) }}
 {% endmacro %}
 
-{% macro duckdb__stop_if_overtaken(feed, arriving, replaced) %}{% endmacro %}
+{% macro duckdb__stop_if_overtaken(feed, replaced, arriving) %}{% endmacro %}
 
-{% macro snowflake__stop_if_overtaken(feed, arriving, replaced) %}
+{% macro snowflake__stop_if_overtaken(feed, replaced, arriving) %}
 {%- set landed = source('landing', 'landed_files') -%}
 select to_number('another run has merged ' || in_force.source_file || ' meanwhile. Nothing was written; run it again')
 from {{ landed }} as in_force
-inner join {{ landed }} as planned on in_force.source_file = planned.source_file
+{%- if arriving %}
+inner join {{ landed }} as planned on in_force.source_file = planned.source_file and planned.landing_id in ({{ arriving }})
+{%- endif %}
 where
-    planned.landing_id in ({{ arriving }})
-    and in_force.landing_id not in ({{ '-1' if replaced == 'null' else replaced }})
+    in_force.landing_id not in ({{ '-1' if replaced == 'null' else replaced }})
     and in_force.landing_id in ({{ landings_in_force(ref('load_ledger'), feed) }});
 {% endmacro %}
 
@@ -475,17 +480,11 @@ where {{ condition }};
 {% endmacro %}
 
 
-{#- Before a first run or a full refresh. If it is killed before the ledger is counted, the next merge finds no file there
-    and counts all of them. -#}
-{% macro forget_ledger() %}
-delete from {{ ref('load_ledger') }} where {{ of_feed(config.meta_require('loads')) }}
-{% endmacro %}
+{#- After a first run or a full refresh, in its transaction: the whole ledger of a feed, of the files that the query had. -#}
+{% macro write_whole_ledger(relation, feed, arriving) %}
+    {%- set ledger, verdicts = ref('load_ledger'), ref('file_verdicts') %}
+{{ forget_ledger(feed) }};
 
-
-{#- The whole ledger from what is stored, after a first run or a full refresh. -#}
-{% macro recount_ledger() %}
-    {%- set ledger, verdicts, feed = ref('load_ledger'), ref('file_verdicts'), config.meta_require('loads') %}
-    {% call in_transaction() %}
 insert into {{ ledger }} ({{ ledger_columns() }})
 select
     passed.source_file,
@@ -497,28 +496,33 @@ select
     passed.valid - coalesce(final.current_rows, 0),
     passed.rejected,
     0
-from ({{ passed_landings(verdicts, feed) }}) as passed
+from {{ verdicts }} as passed
 left join (
     select source_file, count(*) as current_rows
-    from {{ this }}
+    from {{ relation }}
     where {{ is_current(contract_names(feed)) }}
     group by source_file
-) as final on passed.source_file = final.source_file;
+) as final on passed.source_file = final.source_file
+where passed.landing_id in ({{ arriving }});
 
 {{ insert_held(ledger, verdicts, of_feed(feed)) }}
-    {% endcall %}
 {% endmacro %}
 
 
-{#- After a first run or a full refresh every day's totals are stale, those of days that are gone too. -#}
-{% macro mark_all_days() %}
+{% macro forget_ledger(feed) %}
+delete from {{ ref('load_ledger') }} where {{ of_feed(feed) }}
+{%- endmacro %}
+
+
+{#- By a first run or a full refresh every day's totals become stale, those of days that are gone too. -#}
+{% macro mark_all_days(rows) %}
     {%- set totals = load_relation(relation_of('sales_by_day')) %}
 insert into {{ source('landing', 'touched_days') }} (day, touched_by)
-select distinct {{ day_of_row() }}, '{{ invocation_id }}' from {{ this }}
+select distinct {{ day_of_row() }}, '{{ invocation_id }}' from {{ rows }}
     {%- if totals %}
 union
 select distinct day, '{{ invocation_id }}' from {{ totals }}
-    {%- endif %}
+    {%- endif %};
 {% endmacro %}
 
 

@@ -13,6 +13,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
+    meta={'types': feed},
     tags=[feed],
     post_hook=["{{ judge_landings('" ~ feed ~ "') if execute }}", "{{ drop_temporary_tables() if execute }}"]
 ) }}
@@ -77,10 +78,8 @@ where typed.reject_reasons is not null
     meta={'loads': feed, 'day': day},
     tags=[feed],
     transient=false,
-    pre_hook=['{{ stop_if_rows_are_missing() if execute }}', '{{ forget_ledger() if execute and not is_incremental() }}'],
-    post_hook=['{{ recount_ledger() if execute and not is_incremental() }}']
-        + (['{{ mark_all_days() if execute and not is_incremental() }}'] if day else [])
-        + ['{{ drop_temporary_tables() if execute }}']
+    pre_hook='{{ stop_if_rows_are_missing() if execute }}',
+    post_hook='{{ drop_temporary_tables() if execute }}'
 ) }}
 -- Every model that a test of the gate reads is named, so that a failing one stops the merge:
 -- depends_on: {{ ref('raw_' ~ feed) }}, {{ ref('typed_' ~ feed) }}, {{ ref('clean_' ~ feed) }}, {{ ref('rejected_' ~ feed) }}

@@ -8,15 +8,11 @@
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {% call statement('main') %}
-        {%- if is_there -%}
-            {%- for change in create_or_extend(relation, model.columns.values()) %}
-                {{ change }};
-            {%- else -%}
-                select 'unchanged' as status
-            {%- endfor -%}
+        {%- for change in create_or_extend(relation, model.columns.values()) %}
+            {{ change }};
         {%- else -%}
-            {{ create_table_as(false, relation, sql) }}
-        {%- endif -%}
+            select 'unchanged' as status
+        {%- endfor -%}
     {% endcall %}
     {% do apply_grants(relation, config.get('grants'), should_revoke(is_there, full_refresh_mode=false)) %}
     {% do persist_docs(relation, model) %}

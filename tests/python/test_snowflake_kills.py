@@ -22,7 +22,7 @@ from bench.statements import Statement, recorded, statement_of
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("snowflake_kills")
 
-FIRST, DAY = date(2024, 1, 1), date(2024, 1, 2)
+FIRST, DAY, THIRD = date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 3)
 READS = ("select", "describe", "show", "list", "alter session")
 # One by one, so that they come in one order.
 ONE_BY_ONE = ("--threads", "1")
@@ -118,23 +118,54 @@ def test_a_merge_killed_before_its_commit_is_made_good_by_the_next(trials: tuple
     made.kill(next(place for place in of_merge(statements) if statements[place].text.lower() == "commit"), statements)
 
 
+def another_run(account: Account, *command: str) -> None:
+    """dbt in a process of its own: a fork would end the sessions of this one."""
+    dbt = [Path(sys.executable).with_name("dbt"), *command, *account.project.options()]
+    run = subprocess.run(dbt, env={**os.environ, **account.places}, capture_output=True, text=True)
+    assert "Traceback" not in run.stderr and "Database Error" not in run.stdout, run.stdout + run.stderr
+
+
 @pytest.mark.long
 def test_a_merge_of_what_another_run_has_merged_meanwhile_stops(trials: tuple[Trials, list[Statement]]) -> None:
     made, _ = trials
     made.land()
-    account, said = made.account, []
-    # A process of its own: a fork would end the sessions of this one.
-    options = [*account.selection("unit_test"), *account.project.options()]
-    another = [Path(sys.executable).with_name("dbt"), "build", *options]
+    account = made.account
+    with before_merge("begin", lambda _: another_run(account, "build", *account.selection("unit_test"))):
+        broken = account.build(*ONE_BY_ONE).broken
+    assert "another run has merged raw/sales/" in broken["daily_sales"]
+    made.load()
+
+
+@pytest.mark.parametrize("first", [False, pytest.param(True, marks=pytest.mark.long)], ids=["again", "first"])
+@pytest.mark.parametrize("until", ["typed_sales", pytest.param("daily_sales", marks=pytest.mark.long)])
+def test_what_comes_beside_a_full_refresh_is_not_lost(first: bool, until: str, trials, tmp_path) -> None:
+    """A file that is new and one that is restated, typed or merged by another run between the refresh's query and its
+    turn. Of what is typed alone the ledger says nothing, and the next run merges it."""
+    made = trials[0]
+    if first:
+        made = Trials(Account(made.account.project, tmp_path / "account", feeds=(SALES,), running=made.account.running))
+        made.land()
+    account = made.account
+    before = account.landed
+    files = version(made.versions) | {f"raw/sales/{THIRD}/sales_export.csv": file(THIRD, prefix="c")}
 
     def beside(_: SnowflakeCursor) -> None:
-        run = subprocess.run(another, env={**os.environ, **account.places}, capture_output=True, text=True)
-        said.append(run.stdout)
+        account.land(files)
+        another_run(account, "build", "--select", f"+{until}", *account.selection("test", "unit_test"))
 
     with before_merge("begin", beside):
-        broken = account.build(*ONE_BY_ONE).broken
-    assert broken.keys() >= {"daily_sales"}, said
-    assert "another run has merged raw/sales/" in broken["daily_sales"]
+        built = account.build("--full-refresh", *ONE_BY_ONE)
+    if until == "typed_sales":
+        assert not built.broken
+        made.expected.load(before)
+        ledger = "select source_file, current_rows from prod.load_ledger where verdict = 'passed' order by 1"
+        loaded = [(path, rows) for path, rows in account.query(ledger)]
+        counted = "select source_file, count(*) from prod.daily_sales group by 1 order by 1"
+        assert loaded == account.query(counted) and f"raw/sales/{THIRD}/sales_export.csv" not in dict(loaded)
+    else:
+        assert "another run has merged raw/sales/" in built.broken["daily_sales"]
+    made.versions += 1
+    made.expected.load(files)
     made.load()
 
 
