@@ -13,14 +13,19 @@ import hashlib
 import io
 import os
 import re
+import shutil
+import stat
+import tempfile
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import date
+from errno import ENOENT
 from itertools import count, islice
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 import duckdb
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
@@ -45,6 +50,10 @@ FILE_OF_A_DAY = re.compile(r"[^/]+\.csv(\.gz)?")
 FILE_OF_AN_HOUR = re.compile(r"([01][0-9]|2[0-3])/[^/]+\.csv(\.gz)?")
 # One transaction takes this many files: a commit each would cost more than the loading of small ones.
 FILES_A_TRANSACTION = 200
+# A record, to the letter of RFC 4180; one line feed is a line end too. Everything that reads a file is held to it.
+BOM = codecs.BOM_UTF8.decode("latin-1")
+FIELD = r'(?:"(?:[^"]|"")*+"|[^",\r\n]*+)'
+RECORD = re.compile(rf"{FIELD}(?:,{FIELD})*+(?:\r\n|\n)?")
 # Without the last one a folder named a=b on the way to a file would become a column.
 CSV_OPTIONS = "header = true, delim = ',', quote = '\"', escape = '\"', auto_detect = false, hive_partitioning = false"
 
@@ -52,6 +61,12 @@ CREDENTIALS = (
     "In Airflow the credentials come from the connection aws_default, elsewhere from AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY or a profile."
 )
+# What S3 answers when it is not the object that it refuses, but who asks, or for now.
+OF_ALL_OBJECTS = {
+    *("AuthFailure", "AuthorizationHeaderMalformed", "ExpiredToken", "InvalidAccessKeyId", "InvalidSecurity"),
+    *("InvalidToken", "NotSignedUp", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired"),
+    *("NoSuchBucket", "RequestTimeout", "SlowDown", "Throttling", "TooManyRequests", "401", "408", "429"),
+}
 
 csv.field_size_limit(RECORD_LIMIT)
 
@@ -92,8 +107,14 @@ class Inspection:
     columns: list[str] = field(default_factory=list)
     problem: str | None = None
     record: int | None = None
+    # How many there are, and whether they end in both ways.
+    records: int = 0
+    mixed: bool = False
+    # Whether DuckDB is given a copy that is not zipped.
+    unpacked: bool = False
 
 
+GONE = "it has gone since it was listed"
 CHANGED = Inspection(problem="it changed while it was read; the next run reads it again")
 
 
@@ -118,24 +139,23 @@ class FolderZone:
         for folder, folders, names in os.walk(self.root / prefix, onerror=stop, followlinks=True):
             path = Path(folder).relative_to(self.root)
             if len(path.parts) >= depth:
-                yield from ((f"{path.as_posix()}/{name}/...", "", "") for name in folders)
+                # A folder with the name of a file is a file that cannot be read.
+                names += [name for name in folders if FILE_OF_A_DAY.fullmatch(name)]
+                yield from ((f"{path.as_posix()}/{name}/...", "", "") for name in folders if name not in names)
                 folders.clear()
             for name in names:
                 full = Path(folder, name)
-                try:
-                    yield (path / name).as_posix(), str(full), self._fingerprint(full)
-                except FileNotFoundError:
-                    log.warning(f"Left alone: {path / name} has gone, or is a link to nothing.")
+                yield (path / name).as_posix(), str(full), self._fingerprint(full)
 
     def open(self, file: LandedFile) -> BinaryIO:
+        # A pipe would be waited for, a device read without end.
+        if not stat.S_ISREG(Path(file.url).stat().st_mode):
+            raise OSError("it is no regular file")
         return Path(file.url).open("rb")
 
     def unchanged(self, file: LandedFile) -> bool:
         """Whether the file is still the one that was listed."""
-        try:
-            return self._fingerprint(Path(file.url)) == file.fingerprint
-        except FileNotFoundError:
-            return False
+        return self._fingerprint(Path(file.url)) == file.fingerprint
 
     def reading(self, what: str) -> AbstractContextManager[None]:
         """Turns the errors of a storage that is out of reach into plain ones."""
@@ -143,9 +163,13 @@ class FolderZone:
 
     @staticmethod
     def _fingerprint(path: Path) -> str:
+        """Empty for one that has gone, or for a link that leads nowhere or in a circle."""
+        try:
+            found = path.stat()
+        except OSError:
+            return ""
         # The change time tells a rewrite that keeps size and modification time.
-        stat = path.stat()
-        return f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}"
+        return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"
 
 
 class S3Zone:
@@ -178,22 +202,17 @@ class S3Zone:
                 )
 
     def open(self, file: LandedFile) -> BinaryIO:
-        try:
+        with self._of_the_object():
             body = self.client.get_object(Bucket=self.bucket, Key=self._key(file))["Body"]
-        except self.client.exceptions.NoSuchKey as error:
-            raise FileNotFoundError(file.path) from error
         # Unlike the body by itself, which `with` would undo of its check that all of it came.
         return io.BufferedReader(body, BLOCK)
 
     def unchanged(self, file: LandedFile) -> bool:
         """Whether the object is still the one that was listed."""
-        from botocore.exceptions import ClientError
-
         try:
-            head = self.client.head_object(Bucket=self.bucket, Key=self._key(file))
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "404":
-                raise
+            with self._of_the_object():
+                head = self.client.head_object(Bucket=self.bucket, Key=self._key(file))
+        except OSError:
             return False
         return f"{head['ContentLength']}-{head['ETag']}-{head['LastModified'].isoformat()}" == file.fingerprint
 
@@ -218,6 +237,23 @@ class S3Zone:
                 advice = "Once S3 answers, run this again: no file was taken in part."
             raise DbtRuntimeError(f"S3 did not give {what}: {reason}. {advice}") from error
 
+    @staticmethod
+    @contextmanager
+    def _of_the_object() -> Iterator[None]:
+        """Makes what S3 says of a single object, whatever it is, what a folder says of a file."""
+        from botocore.exceptions import ClientError
+
+        try:
+            yield
+        except ClientError as error:
+            status, answer = error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]
+            if not 400 <= status < 500 or {answer["Code"], str(status)} & OF_ALL_OBJECTS:
+                raise
+            if status == 404:
+                raise FileNotFoundError(ENOENT, GONE) from error
+            said = f"S3 answers {status} {answer['Code']}: {answer.get('Message', '')}"
+            raise OSError(" ".join(said.split())[:300].rstrip(".: ")) from error
+
     def _key(self, file: LandedFile) -> str:
         return file.url.removeprefix(f"s3://{self.bucket}/")
 
@@ -228,15 +264,18 @@ class S3Zone:
         if credentials is None:
             raise DbtRuntimeError(f"No AWS credentials for s3://{self.bucket}. {CREDENTIALS}")
         frozen = credentials.get_frozen_credentials()
-        scheme, _, host = self.client.meta.endpoint_url.partition("://")
+        asked = urlsplit(self.client.generate_presigned_url("get_object", {"Bucket": self.bucket, "Key": "x"}))
+        scheme, _, endpoint = self.client.meta.endpoint_url.partition("://")
         settings = {
             "key_id": frozen.access_key,
             "secret": frozen.secret_key,
             "session_token": frozen.token or "",
             "region": self.client.meta.region_name,
+            "endpoint": endpoint,
+            # As boto3 names the bucket.
+            "url_style": "vhost" if asked.netloc.startswith(f"{self.bucket}.") else "path",
+            "use_ssl": str(scheme == "https").lower(),
         }
-        if ".amazonaws.com" not in host:
-            settings |= {"endpoint": host, "url_style": "path", "use_ssl": str(scheme == "https").lower()}
         duckdb_extensions.import_extension("httpfs")
         connection.execute("load httpfs")
         connection.execute(f"set global http_timeout = {ANSWER_SECONDS}")
@@ -323,73 +362,151 @@ class _HashedReader(io.RawIOBase):
 def inspect(open_file: Callable[[], BinaryIO], zipped: bool, feed: Feed) -> Inspection:
     """Reads a file once and tells its hash, its columns and what, if anything, is wrong with its bytes.
 
-    DuckDB drops the rest of a file after an unclosed quote in some plans without an error, reads NUL bytes,
-    takes an empty file for no rows, and checks the UTF-8 only of the columns that are asked for: those are
-    found here.
+    DuckDB drops the rest of a file after an unclosed quote in some plans without an error, takes blanks around quotes,
+    quotes inside a field and any number of empty fields too many, reads NUL bytes, takes an empty file for no rows, and
+    checks the UTF-8 only of the columns that are asked for: those are found here.
     """
-    result = Inspection()
+    result, shape = Inspection(), _Shape()
     with open_file() as stream:
         reader = _HashedReader(stream)
         raw = io.BufferedReader(reader, BLOCK)
-        result.problem, result.record, head = _scan(raw, zipped, open_file)
+        head = _scan(result, shape, raw, zipped, open_file)
         while raw.read(BLOCK):
             pass
         result.content_hash = reader.digest.hexdigest()
-    if result.problem is None:
-        result.columns, result.problem = _header(head, feed)
-        result.record = 1 if result.problem else None
+    if result.problem is None or (result.record or 1) > 1:
+        result.columns, problem = _header(head, feed)
+        if problem:
+            result.problem, result.record = problem, 1
+    if result.problem is None and shape.commas != shape.records * (len(result.columns) - 1):
+        result.problem, result.record = _uneven_record(open_file, zipped)
+    result.records, result.mixed = shape.records, shape.mixed
     return result
 
 
-def _scan(raw: BinaryIO, zipped: bool, open_file: Callable[[], BinaryIO]) -> tuple[str | None, int | None, bytes]:
-    head, tail, size, quotes, commas = b"", b"", 0, 0, False
+def _scan(result: Inspection, shape: _Shape, raw: BinaryIO, zipped: bool, open_file: Callable[[], BinaryIO]) -> bytes:
+    """Reads all of a file into what is known of it; returns how it begins."""
+    head, size, problem, at = b"", 0, None, None
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         content = gzip.GzipFile(fileobj=raw) if zipped else raw
         while block := content.read(BLOCK):
+            if len(head) < HEADER_LIMIT:
+                head += block[:HEADER_LIMIT]
             if (nul := block.find(b"\0")) >= 0:
-                return "a NUL byte", _record_at(open_file, zipped, size + nul), head
+                problem, at = "a NUL byte", size + nul
+                break
             try:
                 decoder.decode(block)
             except UnicodeDecodeError as error:
-                pending = len(error.object) - len(block)
-                at = size - pending + error.start
-                return f"not UTF-8: byte 0x{error.object[error.start]:02x}", _record_at(open_file, zipped, at), head
-            if len(head) < HEADER_LIMIT:
-                head += block[:HEADER_LIMIT]
-            commas = commas or any(end in tail + block for end in (b",\n", b",\r"))
-            tail = block[-1:]
+                at = size - (len(error.object) - len(block)) + error.start
+                problem = f"not UTF-8: byte 0x{error.object[error.start]:02x}"
+                break
+            shape.add(block if size else block.removeprefix(codecs.BOM_UTF8))
             size += len(block)
-            quotes += block.count(b'"')
-        try:
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return "not UTF-8: the last character is cut off", _record_at(open_file, zipped, size - 1), head
+        else:
+            try:
+                decoder.decode(b"", final=True)
+            except UnicodeDecodeError:
+                problem, at = "not UTF-8: the last character is cut off", size - 1
+            shape.end()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        return f"broken gzip: {error}", None, head
-    if not size:
-        return "0 bytes: not even a header", None, head
-    if quotes % 2:
-        return "an unclosed quote", _first_odd_record(open_file, zipped), head
-    # DuckDB takes any number of empty fields too many at the end of a record.
-    if commas or tail == b",":
-        return *_uneven_record(open_file, zipped), head
-    return None, None, head
+        result.problem = f"broken gzip: {error}"
+        return head
+    if not size and not problem:
+        result.problem = "0 bytes: not even a header"
+    elif problem or shape.odd or shape.mixed:
+        result.problem, result.record = _uneven_record(open_file, zipped, problem, at)
+        if shape.open and result.problem and not problem:
+            result.problem = "an unclosed quote"
+    return head
 
 
-def _records(open_file: Callable[[], BinaryIO], zipped: bool) -> Iterator[tuple[list[str] | None, int, int]]:
-    """The records of a file as (fields, bytes up to its end, quotes up to its end); blank lines do not count.
+class _Shape:
+    """What the commas, quotes and line ends of a file come to, block by block, in one pass over its bytes.
 
-    Of a record beyond the limit the fields are None, and it is the last: so no file is held in memory.
+    Every other quote begins a field or follows a quote, every one between ends a field or is followed by a quote: that
+    holds for all of a file, or it is `odd`. No field is looked at: that is DuckDB's part.
     """
-    start, end, quotes = 0, 0, 0
+
+    def __init__(self) -> None:
+        self.odd = False
+        self.open = False
+        # Outside of quotes.
+        self.commas = self.lf = self.crlf = self.blank = self.records = 0
+        # The byte before the next one to be counted, and that one: what follows a byte is known a block later.
+        self.carry = b"\n"
+
+    @property
+    def mixed(self) -> bool:
+        return 0 < self.crlf < self.lf
+
+    def add(self, block: bytes) -> None:
+        """Counts what is in a block, save for its last byte."""
+        data = self.carry + block
+        self.carry = data[-2:]
+        if self.odd or len(data) < 3:
+            self.open ^= data.count(b'"', 1, -1) % 2 == 1
+            return
+        if data.find(b'"', 1, -1) >= 0 or b"\n\n" in data or b"\n\r" in data:
+            self._exactly(data)
+        elif not self.open:
+            self.commas += data.count(b",", 1, -1)
+            self.lf += data.count(b"\n", 1, -1)
+            if returns := data.count(b"\r", 1, -1):
+                self.crlf += returns
+                self.odd = returns != data.count(b"\r\n", 1)
+
+    def _exactly(self, data: bytes) -> None:
+        import numpy as np  # a tenth of a second, which files without a quote or a blank line do not need
+
+        every = np.frombuffer(data, np.uint8)
+        before, middle, after = every[:-2], every[1:-1], every[2:]
+        quotes = np.flatnonzero(middle == ord('"'))
+        before_first, after_second = before[quotes[self.open :: 2]], after[quotes[not self.open :: 2]]
+        self.odd = bool(
+            before_first.tobytes().translate(None, b',\n"') or after_second.tobytes().translate(None, b',\r\n"')
+        )
+        # From one quote to the next is in or out of quotes, in turns.
+        edges = np.concatenate((np.zeros(1, quotes.dtype), quotes))
+
+        def outside(places) -> int:
+            return int(np.add.reduceat(places.view(np.uint8), edges, dtype=np.uint32)[self.open :: 2].sum())
+
+        self.commas += outside(middle == ord(","))
+        lf = middle == ord("\n")
+        self.lf += outside(lf)
+        self.blank += outside((before == ord("\n")) & (lf | (middle == ord("\r"))))
+        if (returns := middle == ord("\r")).any():
+            number = outside(returns)
+            self.crlf += number
+            self.odd = self.odd or number != outside(returns & (after == ord("\n")))
+        self.open ^= bool(len(quotes) % 2)
+
+    def end(self) -> None:
+        """Counts the last byte."""
+        last = self.carry[-1:]
+        self.add(b",")
+        self.records = self.lf - self.blank + (last != b"\n")
+        self.odd = self.odd or self.open
+
+
+def _records(open_file: Callable[[], BinaryIO], zipped: bool) -> Iterator[tuple[list[str] | None, str, int]]:
+    """The records of a file as (fields, text, bytes up to the end); blank lines do not count.
+
+    Of a record beyond the limit, or one that no reader of CSV takes, the fields are None, and it is the last: so no
+    file is held in memory.
+    """
+    lines_of_record: list[str] = []
+    size = end = 0
 
     def lines() -> Iterator[str]:
-        nonlocal end, quotes
+        nonlocal size, end
         while line := text.readline(RECORD_LIMIT + 1):
-            end += len(line)
-            quotes += line.count('"')
-            if end - start > RECORD_LIMIT:
+            end, line = end + len(line), line if end else line.removeprefix(BOM)
+            lines_of_record.append(line)
+            size += len(line)
+            if size > RECORD_LIMIT:
                 raise csv.Error
             yield line
 
@@ -397,36 +514,43 @@ def _records(open_file: Callable[[], BinaryIO], zipped: bool) -> Iterator[tuple[
         # Latin-1 reads every byte, so that records can be counted in a file that is not UTF-8.
         text = io.TextIOWrapper(gzip.GzipFile(fileobj=stream) if zipped else stream, encoding="latin-1", newline="")
         try:
-            for row in csv.reader(lines()):
-                if row:
-                    yield row, end, quotes
-                start = end
+            for row in csv.reader(lines(), strict=True):
+                record = "".join(lines_of_record)
+                if record not in ("\n", "\r\n"):
+                    yield row, record, end
+                lines_of_record.clear()
+                size = 0
         except csv.Error:
-            yield None, end, quotes
+            yield None, "".join(lines_of_record), end
 
 
-def _record_at(open_file: Callable[[], BinaryIO], zipped: bool, offset: int) -> int:
-    """The number of the record that holds a byte; the header is record 1."""
-    ends = (end for _, end, _ in _records(open_file, zipped))
-    return next(number for number, end in enumerate(ends, start=1) if end > offset)
+def _uneven_record(
+    open_file: Callable[[], BinaryIO], zipped: bool, problem: str | None = None, at: int | None = None
+) -> tuple[str | None, int | None]:
+    """The first record that is malformed, too long or has other fields than the header, as (problem, record number).
 
-
-def _first_odd_record(open_file: Callable[[], BinaryIO], zipped: bool) -> int:
-    """The number of the first record with an odd number of quotes."""
-    records = _records(open_file, zipped)
-    return next(number for number, (row, _, quotes) in enumerate(records, start=1) if row is None or quotes % 2)
-
-
-def _uneven_record(open_file: Callable[[], BinaryIO], zipped: bool) -> tuple[str | None, int | None]:
-    """The first record that is too long or has other fields than the header, as (problem, record number)."""
+    What is wrong with a byte, if that is known, is wrong with the record that holds it.
+    """
     width = None
-    for number, (row, _, _) in enumerate(_records(open_file, zipped), start=1):
-        if row is None:
-            return f"the record is longer than {RECORD_LIMIT:,} bytes; shorten its values or split it", number
+    for number, (row, text, end) in enumerate(_records(open_file, zipped), start=1):
+        if at is not None and at < end:
+            return problem, number
+        if row is None or not RECORD.fullmatch(text):
+            return _malformed(text), number
         width = width or len(row)
         if len(row) != width:
             return f"{len(row)} fields, but the header has {width}", number
     return None, None
+
+
+def _malformed(record: str) -> str:
+    if len(record) > RECORD_LIMIT:
+        return f"the record is longer than {RECORD_LIMIT:,} bytes; shorten its values or split it"
+    if record.count('"') % 2:
+        return "an unclosed quote"
+    if record.endswith("\r"):
+        return "a carriage return without a line feed, outside of quotes"
+    return "a quote inside a field that is not quoted as a whole, from its first character to its last"
 
 
 def _header(head: bytes, feed: Feed) -> tuple[list[str], str | None]:
@@ -440,6 +564,8 @@ def _header(head: bytes, feed: Feed) -> tuple[list[str], str | None]:
     unknown = [name for name in columns if name not in feed.columns]
     if not columns:
         return columns, "the first line is blank: a header is expected"
+    if any("\n" in name or "\r" in name for name in columns):
+        return columns, "a line break in the name of a column"
     if repeated:
         return columns, f"column {_names(repeated)} stands more than once in the header"
     if missing:
@@ -486,6 +612,9 @@ class Loader:
                 'loaded. How to heal that: docs/how-it-works.md, "A damaged warehouse".'
             )
         self.ids = count(last_id + 1)
+        # What S3 denied to DuckDB alone, with its answer; and whether DuckDB has read anything.
+        self.denied: list[tuple[LandedFile, duckdb.HTTPException]] = []
+        self.has_read = False
 
     def load(self, run_date: date | None) -> None:
         """Loads what is new or restated, of one day or of all days."""
@@ -505,6 +634,13 @@ class Loader:
             log.info(f"Nothing to do: none of the {len(files)} file(s) in {self.prefix} is new or restated.")
         for start in range(0, len(news), FILES_A_TRANSACTION):
             self._take(news[start : start + FILES_A_TRANSACTION], start, len(news))
+        # None is kept: an error holds on to the frames in which it came, and they to the connection.
+        while self.denied:
+            file, error = self.denied.pop(0)
+            if not self.has_read:
+                raise error
+            answer = Inspection(problem=f"it cannot be read: S3 answers {error.status_code} to DuckDB")
+            self._take([(file, answer)], len(news) - len(self.denied) - 1, len(news))
 
     def _forget_vanished(self, run_date: date | None, listed: set[str]) -> None:
         prefix = f"{self.prefix}{run_date}/" if run_date else self.prefix
@@ -520,16 +656,13 @@ class Loader:
             is_refused = file.path in self.refused
             table, known = (self.tables.refused, self.refused) if is_refused else (self.tables.landed, newest)
             known_hash, fingerprint = known.get(file.path, (None, None))
-            if fingerprint == file.fingerprint:
+            if file.fingerprint and fingerprint == file.fingerprint:
                 continue
             try:
                 with self.zone.reading(file.url):
                     seen = inspect(self._opener(file), file.path.endswith(".gz"), self.feed)
-            except FileNotFoundError:
-                log.warning(f"Left alone: {file.path} has gone since it was listed.")
-                continue
             except OSError as error:
-                seen = Inspection(problem=f"it cannot be read: {error.strerror or error}")
+                seen = _unreadable(error)
             if seen.content_hash and seen.content_hash == known_hash:
                 self.cursor.execute(
                     f"update {table} set fingerprint = {literal(file.fingerprint)} "
@@ -565,7 +698,8 @@ class Loader:
             if not isinstance(error, duckdb.Error):
                 raise
             changed = not all(self.zone.unchanged(file) for file, _ in files)
-            if not (changed or _is_the_files(error)):
+            denied = isinstance(error, duckdb.HTTPException) and 400 <= error.status_code < 500
+            if not (changed or denied or _is_the_files(error)):
                 raise
             if len(files) > 1:
                 for number, one in enumerate(files):
@@ -573,9 +707,12 @@ class Loader:
                 return
             file, seen = files[0]
             if changed:
-                seen = CHANGED
+                seen = self._changed(file)
+            elif denied:
+                self.denied.append((file, error))
+                return
             else:
-                seen.problem, seen.record = self._diagnosis(file, error)
+                self._diagnose(file, seen)
             self._take([(file, seen)], done, total)
             return
         for number, (level, line) in enumerate(lines, start=done + 1):
@@ -585,10 +722,17 @@ class Loader:
         """Takes or refuses a file; adds to `facts` what its register is to hold of it, and returns what to say."""
         seen.problem = seen.problem or _name_problem(file.url)
         if seen.problem is None:
-            received, landing_id = self._insert(file, seen)
+            with self._readable(file, seen) as url:
+                received, landing_id = self._insert(file, seen, url)
+            self.has_read = True
             if not self.zone.unchanged(file):
-                seen = CHANGED
+                seen = self._changed(file)
+            elif received != seen.records - 1:  # of some files it has dropped what it could not read
+                self._diagnose(file, seen)
+            if seen.problem:
                 self.cursor.execute(f"delete from {self.tables.raw} where landing_id = {landing_id}")
+        elif seen.content_hash and not self.zone.unchanged(file):
+            seen = self._changed(file)
         if file.path in self.refused:
             self.cursor.execute(f"delete from {self.tables.refused} where source_file = {literal(file.path)}")
         known = {"source_file": file.path, "content_hash": seen.content_hash, "file_date": file.file_date}
@@ -606,16 +750,45 @@ class Loader:
             return "warning", f"{file.path}: {received} records; ignored the extra column(s) {_names(extra)}"
         return "info", f"{file.path}: {received} records"
 
-    def _diagnosis(self, file: LandedFile, error: duckdb.Error) -> tuple[str, int | None]:
-        """What is wrong with a file that DuckDB could not read, in words that hold none of its data."""
-        if isinstance(error, duckdb.IOException):
-            return "broken gzip", None
-        problem, record = _uneven_record(self._opener(file), file.path.endswith(".gz"))
-        if problem:
-            return problem, record
-        return "not well-formed CSV: a quote inside a field, or line ends of two kinds", None
+    def _changed(self, file: LandedFile) -> Inspection:
+        """What comes of a file that is no more what was listed."""
+        try:
+            with self.zone.reading(file.url), self.zone.open(file):
+                return CHANGED
+        except FileNotFoundError:
+            return CHANGED
+        except OSError as error:
+            return _unreadable(error)
 
-    def _insert(self, file: LandedFile, seen: Inspection) -> tuple[int, int]:
+    def _diagnose(self, file: LandedFile, seen: Inspection) -> None:
+        """What is wrong with a file that DuckDB could not read, in words that hold none of its data."""
+        zipped = file.path.endswith(".gz")
+        seen.problem, seen.record = _uneven_record(self._opener(file), zipped)
+        if seen.problem:
+            return
+        if zipped and not seen.unpacked:
+            # DuckDB knows not all that gzip may have in its header or at its end.
+            seen.unpacked = True
+        else:
+            seen.problem = "DuckDB does not read it, though each of its records is well-formed; write the file anew"
+
+    @contextmanager
+    def _readable(self, file: LandedFile, seen: Inspection) -> Iterator[str]:
+        """Where DuckDB reads a file."""
+        if not seen.unpacked:
+            yield file.url
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, "unpacked.csv")
+            try:
+                with self.zone.open(file) as packed, copy.open("wb") as unpacked:
+                    shutil.copyfileobj(gzip.GzipFile(fileobj=packed), unpacked, BLOCK)
+            except OSError as error:
+                reason = error.strerror or error
+                raise DbtRuntimeError(f"{file.path} cannot be unpacked into {folder}: {reason}.") from error
+            yield str(copy)
+
+    def _insert(self, file: LandedFile, seen: Inspection, url: str) -> tuple[int, int]:
         """Appends the records of a file; returns their number and the id under which they landed."""
         landing_id = next(self.ids)
         # Columns are declared in the file's own order; those that the contract lacks get names of ours.
@@ -627,9 +800,14 @@ class Loader:
             f"({wanted}, source_file, content_hash, source_record, file_date, landing_id) "
             f"select {wanted}, {literal(file.path)}, {literal(seen.content_hash)}, row_number() over () + 1, "
             f"date {literal(file.file_date)}, {landing_id} "
-            f"from read_csv({literal(_pattern(file.url))}, {CSV_OPTIONS}, columns = {{{declared}}})"
+            f"from read_csv({literal(_pattern(url))}, {CSV_OPTIONS}, strict_mode = {literal(not seen.mixed)}, "
+            f"columns = {{{declared}}})"
         ).fetchone()[0]
         return received, landing_id
+
+
+def _unreadable(error: OSError) -> Inspection:
+    return Inspection(problem=f"it cannot be read: {error.strerror or error}")
 
 
 def _pattern(url: str) -> str:

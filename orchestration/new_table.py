@@ -133,12 +133,12 @@ def read_sample(file: Path, typed: Callable[[str, str], str]) -> Sample:
         database.execute(
             f'create table sample as select row_number() over () + 1 as "record number", {values} '
             f"from read_csv({landing.literal(landing._pattern(str(file)))}, {landing.CSV_OPTIONS}, "
-            f"columns = {{{declared}}})"
+            f"strict_mode = {landing.literal(not seen.mixed)}, columns = {{{declared}}})"
         )
     except duckdb.Error as error:
         problem, record = landing._uneven_record(lambda: file.open("rb"), zipped)
         where = f", record {record}" if record else ""
-        problem = problem or "a quote inside a field, line ends of two kinds, or a name that DuckDB cannot read"
+        problem = problem or "DuckDB does not read it; write it anew, without gzip, under a plain name"
         raise Refused(f"The sample {file} is no well-formed CSV{where}: {problem}.") from error
     sample = Sample(database, {name: Column(name) for name in seen.columns}, 0)
     sample.rows = sample.number("select count(*) from sample")

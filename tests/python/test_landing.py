@@ -122,13 +122,87 @@ def test_links_and_odd_names(tmp_path):
     day.mkdir(parents=True)
     (day / "a.csv").write_bytes(b"x")
     (day / "gone.csv").symlink_to(tmp_path / "nowhere")
+    (day / "circle.csv").symlink_to(day / "circle.csv")
+    (day / "loop").symlink_to(tmp_path / "elsewhere")
+    (day / "folder.csv").mkdir()
+    (day / "folder.csv" / "a.csv").write_bytes(b"x")
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/sales").symlink_to(tmp_path / "elsewhere")
     with contextlib.suppress(OSError):
         Path(os.fsdecode(bytes(day) + b"/\xff.csv")).write_bytes(b"x")
     files, others = landing.landed_files(landing.FolderZone(str(tmp_path)), SALES, None)
-    assert [file.path for file in files] == ["raw/sales/2024-01-05/a.csv"]
-    assert others in ([], ["raw/sales/2024-01-05/?.csv"])
+    # What is called like a file and cannot be read is listed, to be refused.
+    names = ["a.csv", "circle.csv", "folder.csv", "gone.csv"]
+    assert [file.path for file in files] == [f"raw/sales/2024-01-05/{name}" for name in names]
+    assert [bool(file.fingerprint) for file in files] == [True, False, True, False]
+    loop = "raw/sales/2024-01-05/loop/..."
+    assert others in ([loop], ["raw/sales/2024-01-05/?.csv", loop])
+
+
+REGIONS = {
+    # What is set, and for which bucket: where DuckDB is to read, and how the bucket is named there.
+    "a region": ({"AWS_DEFAULT_REGION": "eu-central-1"}, "lake", "s3.eu-central-1.amazonaws.com", "vhost", True),
+    "the default": ({"AWS_DEFAULT_REGION": "us-east-1"}, "lake", "s3.amazonaws.com", "vhost", True),
+    "China": ({"AWS_DEFAULT_REGION": "cn-north-1"}, "lake", "s3.cn-north-1.amazonaws.com.cn", "vhost", True),
+    "GovCloud": ({"AWS_DEFAULT_REGION": "us-gov-west-1"}, "lake", "s3.us-gov-west-1.amazonaws.com", "vhost", True),
+    "another partition": (
+        {"AWS_DEFAULT_REGION": "us-iso-east-1"},
+        "lake",
+        "s3.us-iso-east-1.c2s.ic.gov",
+        "vhost",
+        True,
+    ),
+    "FIPS": (
+        {"AWS_DEFAULT_REGION": "us-gov-west-1", "AWS_USE_FIPS_ENDPOINT": "true"},
+        *("lake", "s3-fips.us-gov-west-1.amazonaws.com", "vhost", True),
+    ),
+    "dual stack": (
+        {"AWS_DEFAULT_REGION": "cn-north-1", "AWS_USE_DUALSTACK_ENDPOINT": "true"},
+        *("lake", "s3.dualstack.cn-north-1.amazonaws.com.cn", "vhost", True),
+    ),
+    "a bucket with dots": ({"AWS_DEFAULT_REGION": "eu-west-1"}, "my.lake", "s3.eu-west-1.amazonaws.com", "path", True),
+    "an endpoint": ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "lake", "127.0.0.1:9", "path", False),
+    "an endpoint of S3 alone": ({"AWS_ENDPOINT_URL_S3": "https://s3.local"}, "lake", "s3.local", "path", True),
+    "an endpoint in a network of AWS": (
+        {"AWS_ENDPOINT_URL": "https://bucket.vpce-1.s3.us-east-1.vpce.amazonaws.com"},
+        *("lake", "bucket.vpce-1.s3.us-east-1.vpce.amazonaws.com", "path", True),
+    ),
+    "path style": ({"AWS_CONFIG_FILE": "addressing_style = path"}, "lake", "s3.amazonaws.com", "path", True),
+}
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_duckdb_reads_where_boto3_lists(name: str, tmp_path, monkeypatch) -> None:
+    variables, bucket, endpoint, style, encrypted = REGIONS[name]
+    for variable in [variable for variable in os.environ if variable.startswith("AWS_")]:
+        monkeypatch.delenv(variable)
+    account = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    for variable, value in (account | variables).items():
+        monkeypatch.setenv(variable, value)
+    (tmp_path / "config").write_text(f"[default]\ns3 =\n  {variables.get('AWS_CONFIG_FILE', 'max_queue_size = 1')}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    with duckdb.connect() as connection:
+        zone = landing.S3Zone(f"s3://{bucket}/below", connection)
+        [(secret,)] = connection.execute("select secret_string from duckdb_secrets()").fetchall()
+    settings = dict(setting.split("=", 1) for setting in secret.split(";"))
+    assert (settings["endpoint"], settings["url_style"], settings["use_ssl"]) == (
+        endpoint,
+        style,
+        str(encrypted).lower(),
+    )
+    assert settings["region"] == (account | variables)["AWS_DEFAULT_REGION"]
+    # What boto3 does ask: it is stopped before it does.
+    asked = []
+
+    def before_send(request, **_) -> None:
+        asked.append(request.url)
+        raise KeyError
+
+    zone.client.meta.events.register("before-send.s3", before_send)
+    with pytest.raises(KeyError):
+        zone.unchanged(landing.LandedFile("x.csv", f"s3://{bucket}/below/x.csv", date(2024, 1, 5), ""))
+    host = f"{bucket}.{endpoint}" if style == "vhost" else f"{endpoint}/{bucket}"
+    assert asked == [f"http{'s' if encrypted else ''}://{host}/below/x.csv"]
 
 
 def test_a_rewrite_that_keeps_size_and_time_is_seen(tmp_path):

@@ -182,6 +182,88 @@ def test_s3_that_fails_in_the_middle(lake, misbehave: Callable[..., bool], says:
     assert warehouse.query("select count(*) from staging.raw_sales") == [(3000,)]
 
 
+def answers(status: int, code: str) -> Callable[..., bool]:
+    """The file is refused with this status and code; how it is is told only to who asks with a body."""
+
+    def answer(handler, *_) -> bool:
+        if "/refused" not in handler.path.partition("?")[0]:
+            return False
+        body = f"<Error><Code>{code}</Code><Message>What it says.</Message></Error>".encode()
+        send(handler, status, {"Content-Type": "application/xml", "Content-Length": str(len(body))}, body)
+        return True
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("misbehave", "says"),
+    [
+        (answers(403, "AccessDenied"), "S3 answers 403 AccessDenied: What it says"),
+        (of_duckdb(answers(403, "AccessDenied")), "S3 answers 403 to DuckDB"),
+        (answers(404, "NoSuchKey"), "it has gone since it was listed"),
+        *(
+            pytest.param(answers(status, code), f"S3 answers {status} {code}: What it says", marks=pytest.mark.long)
+            for status, code in {
+                "InvalidObjectState": 403,
+                "InvalidRequest": 400,
+                "KMS.DisabledException": 400,
+                "MethodNotAllowed": 405,
+                "PreconditionFailed": 412,
+                "InvalidRange": 416,
+                "Unknown": 451,
+            }.items()
+            for status, code in [(code, status)]
+        ),
+    ],
+)
+def test_an_object_that_s3_refuses(lake, misbehave: Callable[..., bool], says: str) -> None:
+    """The others go on, before it and behind it, and the next run reads it again."""
+    warehouse, between = lake
+    path = path_of(DAY, "refused.csv")
+    beside = {path_of(DAY, f"{name}.csv"): content(*good(DAY, prefix=name)) for name in ("before", "the last")}
+    warehouse.land(beside | {path: content(*good(DAY, prefix="refused"))})
+    between.misbehave = misbehave
+    for _ in range(2):
+        assert warehouse.build().red
+        assert warehouse.query("select source_file, reason from staging.files_to_mend") == [
+            (path, f"it cannot be read: {says}")
+        ]
+        assert warehouse.query("select source_file from prod.load_ledger order by 1") == [(one,) for one in beside]
+    between.misbehave = lambda *_: False
+    mended(warehouse, Reference())
+
+
+def test_what_in_a_folder_cannot_be_read(warehouse: Warehouse) -> None:
+    """A link that leads nowhere or in a circle, a folder and a pipe that are called like files."""
+    beside = path_of(DAY, "the last.csv")
+    warehouse.land({beside: content(*good(DAY))})
+    folder = warehouse.root / path_of(DAY, "")
+    (folder / "circle.csv").symlink_to(folder / "circle.csv")
+    (folder / "folder.csv").mkdir()
+    (folder / "nowhere.csv").symlink_to(warehouse.folder / "nowhere")
+    (folder / "round.csv").symlink_to(folder)
+    os.mkfifo(folder / "pipe.csv")
+    reasons = {
+        "circle.csv": "Too many levels of symbolic links",
+        "folder.csv": "it is no regular file",
+        "nowhere.csv": "No such file or directory",
+        "pipe.csv": "it is no regular file",
+        "round.csv": "it is no regular file",
+    }
+    for _ in range(2):
+        assert warehouse.build().red
+        assert warehouse.query("select source_file, reason from staging.files_to_mend order by 1") == [
+            (path_of(DAY, name), f"it cannot be read: {reason}") for name, reason in reasons.items()
+        ]
+        assert warehouse.query("select source_file from prod.load_ledger") == [(beside,)]
+    (warehouse.folder / "nowhere").write_bytes(content(*good(DAY, prefix="nowhere")))
+    for name in ("circle.csv", "pipe.csv", "round.csv"):
+        (folder / name).unlink()
+    (folder / "folder.csv").rmdir()
+    assert not warehouse.build().red
+    assert warehouse.query("select count(*) from prod.load_ledger") == [(2,)]
+
+
 def test_s3_that_is_not_there(lake) -> None:
     warehouse, _ = lake
     warehouse.bucket = "nowhere"
