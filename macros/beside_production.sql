@@ -1,17 +1,30 @@
-{#- Before a build beside production (`make changed`): the registers and the ledger as they are there. Those are written by a load,
-    and `--defer` would hand out production's own. -#}
-{% macro borrow_registers() %}
-    {%- set borrowed = [relation_of('load_ledger')] -%}
+{#- Before a build beside production (`make changed`), in schemas that are made afresh: the registers and the ledger as they are
+    there. Those are written by a load, and `--defer` would hand out production's own. So are the raw tables that are to be
+    built: their files are registered already and may be gone. -#}
+{% macro borrow_registers(raw=[]) %}
+    {%- if not schema_prefix() -%}
+        {{ exceptions.raise_compiler_error('There is nothing to borrow: the target ' ~ target.name ~ ' is production.') }}
+    {%- endif -%}
+    {%- set registers = [relation_of('load_ledger')] -%}
     {%- for name in ['landed_files', 'refused_files', 'released_files', 'touched_days'] -%}
-        {%- do borrowed.append(source('landing', name)) -%}
+        {%- do registers.append(source('landing', name)) -%}
     {%- endfor -%}
-    {%- for table in borrowed -%}
+    {%- set tables, borrowed = registers[:], [] -%}
+    {%- for name in raw -%}{%- do tables.append(relation_of(name)) -%}{%- endfor -%}
+    {%- for table in tables -%}
         {%- set there = adapter.get_relation(production_database(), table.schema | replace(schema_prefix(), '', 1), table.identifier) -%}
-        {%- if not schema_prefix() or not there -%}
+        {%- if there -%}
+            {%- do borrowed.append((table, there)) -%}
+        {%- elif table in registers -%}
             {{ exceptions.raise_compiler_error(
-                'There is nothing to borrow: the target ' ~ target.name ~ (' is production.' if not schema_prefix() else ' finds no ' ~ table.identifier ~ ' in production.')
+                'There is nothing to borrow: the target ' ~ target.name ~ ' finds no ' ~ table.identifier ~ ' in production.'
             ) }}
         {%- endif -%}
+    {%- endfor -%}
+    {%- for schema in graph.nodes.values() | map(attribute='schema') | unique if schema.startswith(schema_prefix()) -%}
+        {%- do adapter.drop_schema(api.Relation.create(database=target.database, schema=schema)) -%}
+    {%- endfor -%}
+    {%- for table, there in borrowed -%}
         {%- do adapter.create_schema(table.without_identifier()) -%}
         {%- do run_query('create or replace table ' ~ table ~ ' as select * from ' ~ there) -%}
     {%- endfor -%}
@@ -26,8 +39,9 @@
 {% macro snowflake__continue_what_orders_runs(landed) %}
     {%- set last = run_query('select coalesce(max(landing_id), 0) from ' ~ landed).rows[0][0] | int -%}
     {%- set ids = landed.include(identifier=false) ~ '.landing_ids' -%}
+    {%- do run_query(create_session_schema()) -%}
     {%- do run_query('create or replace sequence ' ~ ids ~ ' start ' ~ (last + 1) ~ ' increment 1 order') -%}
-    {%- do run_query('create or replace table ' ~ source('landing', 'merge_turns') ~ ' as select 0 as turn') -%}
+    {%- do run_query('create or replace table ' ~ source('landing', 'merge_turns') ~ ' as select cast(0 as bigint) as turn') -%}
 {% endmacro %}
 
 
@@ -37,7 +51,7 @@
 {% endmacro %}
 
 {% macro duckdb__production_database() %}
-    {{ return('warehouse') }}
+    {{ return(run_query('select database_name from duckdb_databases() where readonly and not internal').rows[0][0]) }}
 {% endmacro %}
 
 {% macro snowflake__production_database() %}

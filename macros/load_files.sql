@@ -7,11 +7,14 @@
     {%- set contract = contract_columns(feed.name) -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
-    {%- for change in create_raw_table(relation, contract) %}
-        {% call statement('create_' ~ loop.index, auto_begin=False) %}
+    {%- set changes = create_raw_table(relation, contract) -%}
+    {%- for change in changes %}
+        {% call statement('create_' ~ loop.index) %}
             {{ change }}
         {% endcall %}
     {%- endfor %}
+    {#- Files are loaded by a cursor of their own, which cannot write a table that is altered in another transaction. -#}
+    {%- if changes -%}{%- do adapter.commit() -%}{%- endif -%}
     {% do load_new_files(
         relation, source('landing', 'landed_files'), source('landing', 'refused_files'), feed, contract, run_date()
     ) %}
@@ -72,9 +75,17 @@
 
 {% macro snowflake__create_what_orders_runs(landed) %}
     {%- if not load_relation(landed) %}create sequence if not exists {{ landed.include(identifier=false) }}.landing_ids start 1 increment 1 order;{% endif -%}
+    {%- if schema_prefix() %}{{ create_session_schema() }};{% endif -%}
     {%- set turns = source('landing', 'merge_turns') -%}
-    {%- if not load_relation(turns) %}create table if not exists {{ turns }} as select 0 as turn;{% endif -%}
+    {%- if not load_relation(turns) %}create table if not exists {{ turns }} as select cast(0 as bigint) as turn;{% endif -%}
 {% endmacro %}
+
+
+{#- A session has its temporary tables in the target's schema. Beside production no model is there, so that dbt does not
+    make it. -#}
+{% macro create_session_schema() %}
+create schema if not exists {{ target.database }}.{{ target.schema }}
+{%- endmacro %}
 
 
 {% macro create_if_missing(table, columns) %}
