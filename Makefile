@@ -42,7 +42,8 @@ demo/landing: .venv/.ready orchestration/local/demo_data.py orchestration/local/
 	$(BIN)/python -m orchestration.local.demo $@
 	@touch $@
 
-DBT_FILES := $(shell find models macros seeds tests/dbt packages -type f -not -path '*/integration_tests/*' 2>/dev/null)
+# Folders too: what is removed leaves its folder changed.
+DBT_FILES := $(shell find models macros seeds tests/dbt packages -not -path '*/integration_tests/*' 2>/dev/null)
 dbt_packages: .venv/.ready packages.yml
 	$(BIN)/dbt --quiet deps
 	@touch $@
@@ -81,13 +82,11 @@ new-table: export TABLE_SAMPLE := $(value SAMPLE)
 new-table: setup ## Write the models of a new table from a sample: NAME=support_tickets SAMPLE=file.csv (docs/add-a-table.md)
 	@$(BIN)/python -m orchestration.new_table --name="$$TABLE_NAME" --sample="$$TABLE_SAMPLE"
 
-CI_TARGET := $(if $(filter snowflake,$(DBT_TARGET)),snowflake_ci,ci)
+changed: export CHANGED_STATE := $(value STATE)
+changed: export CHANGED_BASE := $(value BASE)
 .PHONY: changed
-changed: setup ## Build and test what differs from production, beside it: STATE=folder with production's manifest.json
-	@test -f "$(STATE)/manifest.json" || { echo "STATE must be the folder of production's manifest.json (docs/to-production.md)."; exit 1; }
-	@mkdir -p .local
-	$(BIN)/dbt --quiet run-operation borrow_registers --target $(CI_TARGET)
-	$(BIN)/dbt build --target $(CI_TARGET) --select state:modified+ --defer --state $(STATE)
+changed: setup ## Build and test what differs from production, beside it; production is the main branch, BASE=commit or STATE=folder of its manifest
+	@$(BIN)/python -m orchestration.changed --state="$$CHANGED_STATE" --base="$$CHANGED_BASE"
 
 .PHONY: docs
 docs: setup ## The dbt docs site, as one page: target/static_index.html

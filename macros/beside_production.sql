@@ -1,20 +1,30 @@
-{#- Before a build beside production (`make changed`): the registers and the ledger as they are there. Those are written by a load,
-    and `--defer` would hand out production's own. -#}
-{% macro borrow_registers() %}
+{#- Before a build beside production (`make changed`), in schemas that are made afresh: the registers and the ledger as they are
+    there. Those are written by a load, and `--defer` would hand out production's own. So are the raw tables that are to be
+    built: their files are registered already and may be gone. -#}
+{% macro borrow_registers(raw=[]) %}
     {%- if not schema_prefix() -%}
         {{ exceptions.raise_compiler_error('There is nothing to borrow: the target ' ~ target.name ~ ' is production.') }}
     {%- endif -%}
-    {%- set borrowed = [relation_of('load_ledger')] -%}
+    {%- set registers = [relation_of('load_ledger')] -%}
     {%- for name in ['landed_files', 'refused_files', 'released_files', 'touched_days'] -%}
-        {%- do borrowed.append(source('landing', name)) -%}
+        {%- do registers.append(source('landing', name)) -%}
     {%- endfor -%}
-    {%- for table in borrowed -%}
+    {%- set tables, borrowed = registers[:], [] -%}
+    {%- for name in raw -%}{%- do tables.append(relation_of(name)) -%}{%- endfor -%}
+    {%- for table in tables -%}
         {%- set there = adapter.get_relation(production_database(), table.schema | replace(schema_prefix(), '', 1), table.identifier) -%}
-        {%- if not there -%}
+        {%- if there -%}
+            {%- do borrowed.append((table, there)) -%}
+        {%- elif table in registers -%}
             {{ exceptions.raise_compiler_error(
                 'There is nothing to borrow: the target ' ~ target.name ~ ' finds no ' ~ table.identifier ~ ' in production.'
             ) }}
         {%- endif -%}
+    {%- endfor -%}
+    {%- for schema in graph.nodes.values() | map(attribute='schema') | unique if schema.startswith(schema_prefix()) -%}
+        {%- do adapter.drop_schema(api.Relation.create(database=target.database, schema=schema)) -%}
+    {%- endfor -%}
+    {%- for table, there in borrowed -%}
         {%- do adapter.create_schema(table.without_identifier()) -%}
         {%- do run_query('create or replace table ' ~ table ~ ' as select * from ' ~ there) -%}
     {%- endfor -%}

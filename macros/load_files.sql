@@ -7,11 +7,14 @@
     {%- set contract = contract_columns(feed.name) -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
-    {%- for change in create_raw_table(relation, contract) %}
-        {% call statement('create_' ~ loop.index, auto_begin=False) %}
+    {%- set changes = create_raw_table(relation, contract) -%}
+    {%- for change in changes %}
+        {% call statement('create_' ~ loop.index) %}
             {{ change }}
         {% endcall %}
     {%- endfor %}
+    {#- Files are loaded by a cursor of their own, which cannot write a table that is altered in another transaction. -#}
+    {%- if changes -%}{%- do adapter.commit() -%}{%- endif -%}
     {% do load_new_files(
         relation, source('landing', 'landed_files'), source('landing', 'refused_files'), feed, contract, run_date()
     ) %}

@@ -2,18 +2,23 @@
 
 {#- What arrived, as it arrived. The materialization reads the files, no query does. -#}
 {% macro raw_rows(feed) %}
-{{ config(materialized='load_files', meta={'loads': feed}, full_refresh=false, tags=[feed]) }}
+{{ config(
+    materialized='load_files',
+    meta={'loads': feed, 'landing_stage': var('landing_stage')},
+    full_refresh=false,
+    tags=[feed]
+) }}
 -- depends_on: {{ ref('file_verdicts') }}, {{ source('landing', 'landed_files') }}, {{ source('landing', 'refused_files') }}
 {% endmacro %}
 
 
 {#- Every record, typed strictly, with its reject reasons; then the gate's verdict on each file. `lists` are the seeds that
-    the contract names under `listed_in`. -#}
+    the contract names under `listed_in`. A var stands in the meta of the models that depend on it, for dbt compares that. -#}
 {% macro typed_rows(feed, lists=[]) %}
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    meta={'types': feed},
+    meta={'types': feed, 'max_reject_rate': var('max_reject_rate')},
     tags=[feed],
     post_hook=["{{ judge_landings('" ~ feed ~ "') if execute }}", "{{ drop_temporary_tables() if execute }}"]
 ) }}

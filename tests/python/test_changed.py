@@ -1,46 +1,173 @@
 """`make changed`: what differs from production is built and tested beside it, and production is only read."""
 
+import json
+import shutil
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
 
 import duckdb
 import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
-from reference import SALES
+from reference import FEEDS, ORDERS, PRICES, SALES, Feed
 from snowflake_warehouse import Account, server, snowflake_project
+from tables import MODELS, with_prices
+from test_add_a_table import orders
 from test_files import FIRST, file
-from warehouse import DATABASE, Project, Warehouse, environment
+from test_tables import path_of, prices
+from warehouse import UNUSUAL, Project, Warehouse, environment
 
-SELECTED = ("--select", "state:modified+", "--defer", "--exclude-resource-type", "unit_test")
+from orchestration import changed
+
+# What a build beside production has for itself, whatever differs.
+REGISTERS = {"file_verdicts", "files_to_mend", "known_files", "load_ledger", "load_metrics"}
 # Changes that say the same in other words.
 CHANGES = {
     "sales_by_day": ("group by day, store_id, currency", "group by store_id, day, currency"),
     "daily_sales": ("newest_rows('sales', day='sold_at')", "newest_rows(feed='sales', day='sold_at')"),
 }
+STRATEGY = (
+    "{% macro get_incremental_replace_days_sql(arguments) %}",
+    "{% macro get_incremental_replace_days_sql( arguments) %}",
+)
+ALL_OF_ORDERS = {f"{prefix}orders" for prefix in ("typed_", "clean_", "rejected_", "newest_", "")}
+FILE = "models/tables/orders/orders.yml"
+QUANTITY = "description: Units ordered.\n        data_type: "
+TOTAL = "description: Amount of the order in its currency.\n        data_type: "
+RULE = ("rule: quantity > 0", "rule: quantity > 1")
+CHANNEL = """      - &channel
+        name: channel
+        description: How the order came.
+        data_type: varchar
+        config: {meta: {optional: true}}
+      - &is_deleted
+"""
+
+
+@contextmanager
+def production_of(project: Project, folder: Path, kind: str, feeds: tuple[Feed, ...]) -> Iterator[Warehouse]:
+    with ExitStack() as stack:
+        if kind == "snowflake":
+            running = stack.enter_context(server(folder))
+            project = snowflake_project(folder / "project", running.environment())
+            warehouse = Account(project, folder / "warehouse", feeds=feeds, running=running)
+        else:
+            warehouse = Warehouse(project, folder / "warehouse", feeds=feeds)
+        fine = orders(10) | orders(11, quantity="2") | orders(12, quantity="2", total="2.505")
+        warehouse.land(fine | {f"raw/sales/{FIRST}/sales_export.csv": file(FIRST)})
+        assert not warehouse.build().broken
+        yield warehouse
 
 
 @pytest.fixture(scope="module", params=["duckdb", "snowflake"])
 def production(project: Project, request, tmp_path_factory) -> Iterator[Warehouse]:
     folder = tmp_path_factory.mktemp("production")
-    with ExitStack() as stack:
-        if request.param == "snowflake":
-            running = stack.enter_context(server(folder))
-            project = snowflake_project(folder / "project", running.environment())
-            warehouse = Account(project, folder / "warehouse", feeds=(SALES,), running=running)
-        else:
-            warehouse = Warehouse(project, folder / "warehouse", feeds=(SALES,))
-        warehouse.land({f"raw/sales/{FIRST}/sales_export.csv": file(FIRST)})
-        assert not warehouse.build().red
+    with production_of(project, folder, request.param, (SALES, ORDERS)) as warehouse:
         yield warehouse
 
 
+@pytest.fixture(scope="module", params=["duckdb", "snowflake"])
+def whole_production(project: Project, request, tmp_path_factory) -> Iterator[Warehouse]:
+    folder = tmp_path_factory.mktemp("production")
+    with production_of(project, folder, request.param, FEEDS) as warehouse:
+        yield warehouse
+
+
+@dataclass
+class Beside:
+    """A changed copy of the project, and what is built of it beside production, over what an earlier change left."""
+
+    production: Warehouse
+    copy: Project
+
+    @property
+    def _on_snowflake(self) -> bool:
+        return isinstance(self.production, Account)
+
+    @property
+    def state(self) -> Path:
+        """The folder of production's manifest."""
+        return self.copy.root / "state"
+
+    @property
+    def _ci(self) -> Path:
+        return self.production.folder / "ci.duckdb"
+
+    @property
+    def _made(self) -> Path:
+        return self.copy.root / ".local" / "changed" / ("snowflake_ci" if self._on_snowflake else "ci")
+
+    def keep_state(self) -> None:
+        with environment(**self.production.places):
+            parse = ["parse", *self.production.project.options(), "--target-path", str(self.state), "--write-json"]
+            assert dbtRunner().invoke(parse).success
+
+    def build(self) -> bool:
+        """What the command comes to."""
+        with environment(**self.production.places, CI_WAREHOUSE_PATH=str(self._ci)):
+            well = changed.changed(str(self.state), "")
+        DuckDBConnectionManager.close_all_connections()
+        return well
+
+    @property
+    def built(self) -> dict[str, str]:
+        """What was built and tested, and what came of it."""
+        if not (self._made / "run_results.json").exists():
+            return {}
+        results = json.loads((self._made / "run_results.json").read_text())["results"]
+        manifest = json.loads((self._made / "manifest.json").read_text())
+        nodes = manifest["nodes"] | manifest["unit_tests"]
+        return {
+            nodes[one["unique_id"]]["name"]: one["status"]
+            for one in results
+            if not one["unique_id"].startswith("operation.")
+        }
+
+    @property
+    def broken(self) -> set[str]:
+        """What is red, but for what is only unusual: of some feeds there is nothing in production."""
+        red = {name for name, status in self.built.items() if status not in ("pass", "success", "warn")}
+        return {name for name in red if not UNUSUAL.fullmatch(name)}
+
+    def query(self, sql: str) -> list[tuple]:
+        """A query of what was built: `prod` and `staging` are the schemas beside."""
+        for schema in ("prod", "staging"):
+            sql = sql.replace(f" {schema}.", f" ci_{schema}.")
+        if self._on_snowflake:
+            return self.production.query(sql)
+        with duckdb.connect(self._ci, read_only=True) as connection:
+            connection.execute(f"attach '{self.production.places['WAREHOUSE_PATH']}' as warehouse (read_only)")
+            return connection.execute(sql).fetchall()
+
+
+def beside_of(production: Warehouse, folder: Path, monkeypatch) -> Beside:
+    beside = Beside(production, production.project.copy(folder / "project"))
+    beside.keep_state()
+    monkeypatch.chdir(beside.copy.root)
+    return beside
+
+
+@pytest.fixture
+def beside(production: Warehouse, tmp_path: Path, monkeypatch) -> Beside:
+    return beside_of(production, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def beside_all(whole_production: Warehouse, tmp_path: Path, monkeypatch) -> Beside:
+    return beside_of(whole_production, tmp_path, monkeypatch)
+
+
 def models_and_tests(names: set[str], project: Project) -> set[str]:
-    """Some models, and the data tests that read one of them."""
-    nodes = project.manifest.nodes.values()
+    """Some models, and the tests that read one of them."""
+    nodes = [*project.manifest.nodes.values(), *project.manifest.unit_tests.values()]
     ids = {node.unique_id for node in nodes if node.name in names}
-    tests = {node.name for node in nodes if node.resource_type == "test" and ids & set(node.depends_on.nodes)}
+    tests = {
+        node.name for node in nodes if node.resource_type in ("test", "unit_test") and ids & set(node.depends_on.nodes)
+    }
     return names | tests
 
 
@@ -58,6 +185,47 @@ def test_all_is_loaded_beside_production(production, tmp_path) -> None:
         Counter(production.query(f"select * from {schema}.sales_by_day")) for schema in ("dev_jane_prod", "prod")
     )
     assert ours == theirs
+
+
+def tables_of(names: set[str], query: Callable[[str], list[tuple]]) -> dict[str, Counter]:
+    return {name: Counter(query(f"select * from prod.{name}")) for name in names}
+
+
+def test_a_contract_and_a_new_table_are_built_beside_production(production, beside, tmp_path, capsys) -> None:
+    """A stricter rule, a wider type and a new column of one table, with another table and a macro of a strategy."""
+    before, landed, root = production.tables(), production.landed, beside.copy.root
+    wider = {f"{TOTAL}decimal(18,2)": f"{TOTAL}decimal(18,4)"}
+    beside.copy.patch(FILE, {RULE[0]: RULE[1], "      - &is_deleted\n": CHANNEL, **wider})
+    (root / FILE).write_text((root / FILE).read_text().replace("*updated_at, *", "*updated_at, *channel, *"))
+    with_prices(production.project, tmp_path / "prices")
+    shutil.copytree(tmp_path / "prices/models/tables/prices", root / "models/tables/prices")
+    beside.copy.patch("macros/sales_by_day.sql", dict([STRATEGY]))
+    # What has landed since then comes too, of the tables whose files are read otherwise.
+    try:
+        production.land(landed | {path_of(PRICES, FIRST): prices({})} | orders(13, quantity="3"))
+        assert not beside.build()
+    finally:
+        production.land(landed)
+    assert production.tables() == before
+
+    said = capsys.readouterr().out
+    for difference in ("contract of orders", "model prices", "macro get_incremental_replace_days_sql"):
+        assert f"  {difference}\n" in said
+    expected = models_and_tests({"raw_orders", *ALL_OF_ORDERS, "sales_by_day"}, production.project) | REGISTERS
+    assert beside.built.keys() == expected | {*MODELS, "no_prices_file_to_mend"}
+    # A file is held by the new rule; the one that was held by the type goes through.
+    assert beside.broken == {"no_orders_file_to_mend"}, said
+    held = "select source_file from staging.files_to_mend where source_file like 'raw/orders/%'"
+    assert production.query(held) == [("raw/orders/2024-01-05/12/orders.csv",)]
+    assert beside.query(held) == [("raw/orders/2024-01-05/10/orders.csv",)]
+    rows = "select quantity, order_total, channel, count(*) from prod.orders group by 1, 2, 3 order by 1, 2"
+    assert beside.query(rows) == [
+        (2, Decimal("2.5"), None, 20),
+        (2, Decimal("2.505"), None, 20),
+        (3, Decimal("2.5"), None, 20),
+    ]
+    assert beside.query("select count(*) from prod.prices") == [(len(prices({}).splitlines()) - 1,)]
+    assert tables_of({"sales_by_day"}, beside.query) == tables_of({"sales_by_day"}, production.query)
 
 
 @pytest.mark.parametrize(
@@ -82,17 +250,121 @@ def test_a_change_is_built_with_what_descends_from_it(model, built, production, 
             assert result.success, result.exception or [one.message for one in result.result]
     DuckDBConnectionManager.close_all_connections()
     assert {one.node.name for one in result.result.results} == models_and_tests(built, production.project)
+
+
+def test_a_change_is_built_with_what_descends_from_it(model, built, production, beside) -> None:
+    before = production.tables()
+    beside.copy.patch(f"models/marts/sales/{model}.sql", dict([CHANGES[model]]))
+    assert beside.build()
+    assert beside.built.keys() == models_and_tests(built, production.project) | REGISTERS
     assert production.tables() == before
-    for name in built:
-        if on_snowflake:
-            ours, theirs = (
-                Counter(production.query(f"select * from {schema}.{name}")) for schema in (f"ci_{model}_prod", "prod")
-            )
-        else:
-            with duckdb.connect(tmp_path / "ci.duckdb", read_only=True) as connection:
-                connection.execute(f"attach '{production.folder / DATABASE}' as production (read_only)")
-                ours, theirs = (
-                    Counter(connection.execute(f"select * from {schema}.{name}").fetchall())
-                    for schema in ("ci_prod", "production.prod")
-                )
-        assert ours == theirs
+    assert tables_of(built, beside.query) == tables_of(built, production.query)
+
+
+# What is changed; what is said to differ; models that are built and others that are not.
+ONES = {
+    "type": (
+        {FILE: {f"{QUANTITY}integer": f"{QUANTITY}decimal(18,2)"}},
+        {"contract of orders"},
+        ALL_OF_ORDERS,
+        {"raw_orders"},
+    ),
+    "required": (
+        {FILE: {"meta: {optional: true, default: false}": "meta: {optional: true, required: true, default: false}"}},
+        {"contract of orders"},
+        ALL_OF_ORDERS,
+        {"raw_orders", "daily_sales"},
+    ),
+    "fresh": (
+        {"models/staging/sales/typed_sales.yml": {"days: 2": "days: 3"}},
+        {"contract of sales"},
+        {"typed_sales", "daily_sales", "sales_by_day"},
+        {"raw_sales", "orders"},
+    ),
+    "shrinks_by": (
+        {"models/tables/inventory/inventory.yml": {"shrinks_by: 0.5": "shrinks_by: 0.6"}},
+        {"contract of inventory"},
+        {"typed_inventory", "inventory"},
+        {"raw_inventory", "orders"},
+    ),
+    "seed": (
+        {"seeds/currencies.csv": {"\nXAF": "\nXXY\nXAF"}},
+        {"seed currencies"},
+        {"currencies", "typed_sales", *ALL_OF_ORDERS},
+        {"customers"},
+    ),
+    "var": (
+        {"dbt_project.yml": {"max_reject_rate: 0.05": "max_reject_rate: 0.06"}},
+        {"model typed_orders", "model typed_sales"},
+        {*ALL_OF_ORDERS, "daily_sales"},
+        {"raw_orders"},
+    ),
+    "merge": (
+        {"macros/merge_newest.sql": {"having sum(difference) <> 0": "having sum(difference) != 0"}},
+        {"macro write_ledger"},
+        {"newest_orders", "orders", "daily_sales", "customers"},
+        {"typed_orders", "raw_sales"},
+    ),
+    "gate": (
+        {"macros/landings.sql": {"when judged.received = 0 then": "when judged.received < 1 then"}},
+        {"macro judge_landing"},
+        {*ALL_OF_ORDERS, "daily_sales", "customers"},
+        {"raw_orders", "currencies"},
+    ),
+    "load": (
+        {"macros/load_files.sql": {"('landing_id', 'bigint')\n": "('landing_id', 'bigint'),\n"}},
+        {"macro create_raw_table"},
+        {"raw_orders", *ALL_OF_ORDERS, "raw_sales", "daily_sales"},
+        {"currencies"},
+    ),
+    "operation": (
+        {"macros/audit.sql": {"Nothing has been loaded yet.": "Nothing was loaded yet."}},
+        {"macro audit_ready, which no model, seed or test uses"},
+        set(),
+        {"file_verdicts"},
+    ),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ONES)
+def test_what_counts_as_a_difference(name, whole_production, beside_all, capsys) -> None:
+    changes, said, built, left_out = ONES[name]
+    before = whole_production.tables()
+    for path, texts in changes.items():
+        beside_all.copy.patch(path, texts)
+    beside_all.build()
+    out = capsys.readouterr().out
+    assert not [line for line in said if f"  {line}\n" not in out], out
+    assert built <= beside_all.built.keys()
+    assert not left_out & beside_all.built.keys()
+    # Production has a file of orders that is held.
+    assert beside_all.broken <= {"no_orders_file_to_mend"}
+    assert whole_production.tables() == before
+
+
+@pytest.mark.long
+def test_what_is_renamed_or_gone_is_said(whole_production, beside_all, capsys) -> None:
+    folder = beside_all.copy.root / "models/marts/sales"
+    (folder / "sales_by_day.sql").rename(folder / "sales_per_day.sql")
+    for path in folder.glob("*.yml"):
+        path.write_text(path.read_text().replace("sales_by_day", "sales_per_day"))
+    shutil.rmtree(beside_all.copy.root / "models/tables/inventory")
+    assert beside_all.build()
+    out = capsys.readouterr().out
+    assert "model sales_by_day, which is gone" in out and "model inventory, which is gone" in out
+    assert "prod.inventory stays in production until" in out
+    assert {"sales_per_day", *REGISTERS} <= beside_all.built.keys()
+    rows = (
+        beside_all.query("select * from prod.sales_per_day"),
+        whole_production.query("select * from prod.sales_by_day"),
+    )
+    assert Counter(rows[0]) == Counter(rows[1])
+
+
+@pytest.mark.long
+def test_nothing_is_built_where_nothing_differs(whole_production, beside_all, capsys) -> None:
+    beside_all.copy.patch(FILE, {"description: Units ordered.": "description: Units that were ordered."})
+    assert beside_all.build()
+    assert "Nothing to do: models, contracts, seeds, macros, tests and vars are those of" in capsys.readouterr().out
+    assert not beside_all.built
