@@ -171,22 +171,6 @@ def models_and_tests(names: set[str], project: Project) -> set[str]:
     return names | tests
 
 
-@pytest.mark.long
-def test_all_is_loaded_beside_production(production, tmp_path) -> None:
-    """As a developer does, from the landing zone, with registers of his own."""
-    if not isinstance(production, Account):
-        pytest.skip("on DuckDB it is another file")
-    options = ["--exclude", "path:models/tables", "test_name:have_their", "--exclude-resource-type", "unit_test"]
-    with environment(**production.places, DBT_SCHEMA="dev_jane"):
-        for _ in range(2):
-            result = dbtRunner().invoke(["build", "--target", "snowflake_ci", *options, *production.project.options()])
-            assert result.success, result.exception or [one.message for one in result.result]
-    ours, theirs = (
-        Counter(production.query(f"select * from {schema}.sales_by_day")) for schema in ("dev_jane_prod", "prod")
-    )
-    assert ours == theirs
-
-
 def tables_of(names: set[str], query: Callable[[str], list[tuple]]) -> dict[str, Counter]:
     return {name: Counter(query(f"select * from prod.{name}")) for name in names}
 
@@ -232,26 +216,6 @@ def test_a_contract_and_a_new_table_are_built_beside_production(production, besi
     ("model", "built"),
     [("sales_by_day", {"sales_by_day"}), ("daily_sales", {"daily_sales", "sales_by_day"})],
 )
-def test_a_change_is_built_with_what_descends_from_it(model, built, production, tmp_path) -> None:
-    before, state = production.tables(), tmp_path / "state"
-    copy = production.project.copy(tmp_path / "project")
-    on_snowflake = isinstance(production, Account)
-    target = ("--target", "snowflake_ci" if on_snowflake else "ci")
-    with environment(**production.places, CI_WAREHOUSE_PATH=str(tmp_path / "ci.duckdb"), DBT_SCHEMA=f"ci_{model}"):
-        parse = ["parse", *production.project.options(), "--target-path", str(state), "--write-json"]
-        assert dbtRunner().invoke(parse).success
-        copy.patch(f"models/marts/sales/{model}.sql", dict([CHANGES[model]]))
-        borrow = ["run-operation", "borrow_registers", *target, *copy.options()]
-        assert dbtRunner().invoke(borrow).success
-        build = ["build", *target, *SELECTED, "--state", str(state), *copy.options()]
-        # The second time it is a load like any other, with nothing that is new.
-        for _ in range(2):
-            result = dbtRunner().invoke(build)
-            assert result.success, result.exception or [one.message for one in result.result]
-    DuckDBConnectionManager.close_all_connections()
-    assert {one.node.name for one in result.result.results} == models_and_tests(built, production.project)
-
-
 def test_a_change_is_built_with_what_descends_from_it(model, built, production, beside) -> None:
     before = production.tables()
     beside.copy.patch(f"models/marts/sales/{model}.sql", dict([CHANGES[model]]))
@@ -368,3 +332,19 @@ def test_nothing_is_built_where_nothing_differs(whole_production, beside_all, ca
     assert beside_all.build()
     assert "Nothing to do: models, contracts, seeds, macros, tests and vars are those of" in capsys.readouterr().out
     assert not beside_all.built
+
+
+@pytest.mark.long
+def test_all_is_loaded_beside_production(production, tmp_path) -> None:
+    """As a developer does, from the landing zone, with registers of his own."""
+    if not isinstance(production, Account):
+        pytest.skip("on DuckDB it is another file")
+    options = ["--exclude", "path:models/tables", "test_name:have_their", "--exclude-resource-type", "unit_test"]
+    with environment(**production.places, DBT_SCHEMA="dev_jane"):
+        for _ in range(2):
+            result = dbtRunner().invoke(["build", "--target", "snowflake_ci", *options, *production.project.options()])
+            assert result.success, result.exception or [one.message for one in result.result]
+    ours, theirs = (
+        Counter(production.query(f"select * from {schema}.sales_by_day")) for schema in ("dev_jane_prod", "prod")
+    )
+    assert ours == theirs
