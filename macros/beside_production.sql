@@ -48,14 +48,14 @@
 {% endmacro %}
 
 
-{#- `--empty` and `--sample` build everything from no row or from some rows: of use beside production, and its end there.
-    dbt calls it before anything is built (on-run-start). -#}
+{#- `--empty` and `--sample` build everything from no row or from some rows: of use beside production, and its end there. They
+    work on what ref and source give, which ask here; all models read one of them. -#}
 {% macro stop_if_production_would_be_emptied() %}
-    {%- if (flags.EMPTY or invocation_args_dict.get('sample')) and not schema_prefix() and flags.WHICH in ['build', 'run', 'seed', 'snapshot', 'retry'] -%}
+    {%- set empty, sample = flags.EMPTY, invocation_args_dict.get('sample') -%}
+    {%- if (empty or sample) and not schema_prefix() and flags.WHICH in ['build', 'run', 'snapshot', 'retry'] -%}
         {{ exceptions.raise_compiler_error(
-            'The target ' ~ target.name ~ ' is production, which --' ~ ('empty' if flags.EMPTY else 'sample')
-            ~ ' would build from ' ~ ('no rows' if flags.EMPTY else 'some of its rows')
-            ~ '. Nothing was done: leave the option away.'
+            'The target ' ~ target.name ~ ' is production, which --' ~ ('empty' if empty else 'sample') ~ ' would build from '
+            ~ ('no row' if empty else 'some of its rows') ~ ': leave the option away.'
         ) }}
     {%- endif -%}
 {% endmacro %}

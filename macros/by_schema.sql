@@ -12,6 +12,7 @@
 
 
 {% macro by_schema(relation) %}
+    {%- if execute -%}{%- do stop_if_production_would_be_emptied() -%}{%- endif -%}
     {%- if target.type == 'duckdb' and relation.database == target.database -%}
         {{ return(relation.include(database=false)) }}
     {%- endif -%}
