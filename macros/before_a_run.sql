@@ -28,7 +28,7 @@
     {%- if (flags.EMPTY or invocation_args_dict.get('sample')) and not schema_prefix() and flags.WHICH in ['build', 'run', 'seed', 'snapshot', 'retry'] -%}
         {{ exceptions.raise_compiler_error(
             'The target ' ~ target.name ~ ' is production, which --' ~ ('empty' if flags.EMPTY else 'sample')
-            ~ ' would build from ' ~ ('no rows' if flags.EMPTY else 'some of its rows')
+            ~ ' would build from ' ~ ('no row' if flags.EMPTY else 'some of its rows')
             ~ '. Nothing was done: leave the option away.'
         ) }}
     {%- endif -%}

@@ -160,9 +160,16 @@ def test_a_moved_file_is_built_on_and_asked(
 def test_production_is_not_emptied(warehouse: Warehouse, option: tuple[str, ...]) -> None:
     """Not by an option that is for trying things out beside it."""
     before = warehouse.tables()
-    for command in ("build", "run"):
-        built = warehouse.dbt(command, *option)
-        assert f"The target duckdb is production, which {option[0]} would build from" in built.statuses["dbt"]
+    views = warehouse.query("select view_name, sql from duckdb_views() order by all")
+    for command in (["build"], ["run"], ["run", "--select", "customers"]):
+        built = warehouse.dbt(*command, *option)
+        failed = [status for status in built.statuses.values() if status.startswith("error: ")]
+        assert failed
+        assert [f"is production, which {option[0]} would build from" in status for status in failed] == [True] * len(
+            failed
+        )
+        assert {name for name, status in built.statuses.items() if status == "success"} <= {"currencies", "load_ledger"}
+    assert warehouse.query("select view_name, sql from duckdb_views() order by all") == views
     assert warehouse.tables() == before
 
 
