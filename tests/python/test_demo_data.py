@@ -201,3 +201,14 @@ def test_only_missing_files_are_written(tmp_path: Path) -> None:
     assert paths[0].read_bytes() == b"restated"
     assert paths[1].read_bytes() == demo_data.day_file(GOOD_DAYS[1])
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(paths)
+
+
+def test_no_sale_and_no_order_is_of_a_customer_who_is_deleted():
+    """Healthy demo data makes no check warn: `make run` after `make run-tables` neither."""
+    hours = demo_tables.second_hour()
+    deleted = {row["customer_id"] for row in records(hours[demo_tables.path("customers", 1)]) if row["is_deleted"]}
+    assert len(deleted) == 3
+    files = [*map(demo_data.day_file, GOOD_DAYS), demo_data.restated_first_day()]
+    files += [demo_tables.first_hour()[demo_tables.path("orders", 0)], hours[demo_tables.path("orders", 1)]]
+    bought = {row["customer_id"] for content in files for row in records(content)}
+    assert bought & deleted == set()
