@@ -353,8 +353,8 @@ class Statements:
     def _object(state: Session, what: str, kind: str, condition: str | None, name: str, rest: str) -> None:
         """The objects of an account (sql-reference/sql/create-role, -warehouse, -user, -storage-integration).
 
-        They are there, they may be used by whom they are granted to, a warehouse by the role that made it, and a user has a
-        key; what else they can is not imitated. fakesnow knows no role, warehouse or integration.
+        They are there, they may be used by whom they are granted to, a warehouse by the role that made it, and a user
+        has a key; what else they can is not imitated. fakesnow knows no role, warehouse or integration.
         """
         account, kind, name = state.account, kind.split()[-1].upper(), name.upper()
         known = (kind, name) in account.objects
