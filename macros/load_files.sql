@@ -253,30 +253,144 @@ order by changes.source_file
 {% endmacro %}
 
 
-{#- The files with their headers; those whose header is wrong, or that cannot be read at all, are refused here. By COPY, for it
-    skips a file that is broken where a query of the stage would fail. -#}
+{#- The files with their headers; those of which a record is malformed, whose header is wrong, or that cannot be read at all,
+    are refused here. By COPY, for it skips a file that is broken where a query of the stage would fail; line by line, for
+    COPY takes more than a record may be, and says of a line, or of nothing, which one it does not take. -#}
 {% macro snowflake_headers(refused, contract, files) %}
     {%- set columns, optional = contract | map(attribute='name') | list, optional_columns(contract) -%}
-    {%- do run_query('create or replace temporary table landing_headers (source_file varchar, header varchar)') -%}
-    {%- set copied = run_query(snowflake_copy_headers(files)).rows -%}
-    {%- set headers, unreadable, good = {}, {}, [] -%}
+    {%- do run_query('create or replace temporary table landing_lines (source_file varchar, line number, content varchar)') -%}
+    {%- set copied = run_query(snowflake_copy_lines(files)).rows -%}
+    {%- set headers, unreadable, malformed, good = {}, {}, {}, [] -%}
     {%- for row in copied if row['status'] | upper != 'LOADED' -%}
         {%- do unreadable.update({snowflake_path(row['file']): row['first_error'] or 'it cannot be read'}) -%}
     {%- endfor -%}
-    {%- for path, header in run_query('select source_file, header from landing_headers where header is not null').rows -%}
+    {%- for path, header, record, problem in run_query(snowflake_malformed()).rows -%}
         {%- do headers.update({path: header}) -%}
+        {%- if problem is not none -%}{%- do malformed.update({path: (record | int, problem)}) -%}{%- endif -%}
     {%- endfor -%}
     {%- for file in files -%}
         {%- set path = file['source_file'] -%}
         {%- set names = header_names(headers.get(path, '')) -%}
-        {%- set problem = unreadable.get(path) or header_problem(path in headers, names, columns, optional) -%}
-        {%- if problem -%}
-            {%- do snowflake_refuse(refused, file, 1 if path in headers else none, problem) -%}
+        {%- set record, odd = malformed.get(path, (none, none)) -%}
+        {%- set of_header = header_problem(path in headers, headers.get(path), names, columns, optional) -%}
+        {%- if path in unreadable -%}
+            {%- do snowflake_refuse(refused, file, none, unreadable[path]) -%}
+        {%- elif of_header and record != 1 -%}
+            {%- do snowflake_refuse(refused, file, 1 if path in headers else none, of_header) -%}
+        {%- elif odd -%}
+            {%- do snowflake_refuse(refused, file, record, odd) -%}
         {%- else -%}
             {%- do good.append({'header': headers[path], 'file': file}) -%}
         {%- endif -%}
     {%- endfor -%}
     {{ return(good) }}
+{% endmacro %}
+
+
+{#- Of each file its header, and the first record that is not what RFC 4180 says or has other fields than the header. The quotes
+    before a line say whether it begins within a field that is quoted; a quote that the line leaves open, or that was open
+    before, is put in, so that each line is looked at as a record of its own. -#}
+{% macro snowflake_malformed() %}
+{%- set field = '("([^"]|"")*"|[^",]*)' -%}
+with counted as (
+    select
+        source_file,
+        line,
+        coalesce(content, '') as content,
+        length(coalesce(content, '')) - length(replace(coalesce(content, ''), '"', '')) as quotes
+    from landing_lines
+),
+
+placed as (
+    select
+        source_file,
+        line,
+        content,
+        quotes,
+        mod(sum(quotes) over (
+            partition by source_file order by line rows between unbounded preceding and current row
+        ), 2) as leaves_open,
+        mod(sum(quotes) over (
+            partition by source_file order by line rows between unbounded preceding and current row
+        ) - quotes, 2) as begins_open
+    from counted
+),
+
+completed as (
+    select
+        source_file,
+        quotes,
+        case when begins_open = 1 then '"' else '' end
+        || content
+        || case when leaves_open = 1 then '"' else '' end as content,
+        sum(1 - begins_open) over (
+            partition by source_file order by line rows between unbounded preceding and current row
+        ) as record
+    from placed
+    -- A blank line is no record.
+    where begins_open = 1 or content <> ''
+),
+
+unquoted as (
+    select
+        source_file,
+        record,
+        quotes,
+        regexp_replace(content, '"[^"]*"', '') as content,
+        regexp_like(content, '{{ field }}(,{{ field }})*') as is_well_formed
+    from completed
+),
+
+records as (
+    select
+        source_file,
+        record,
+        count(*) as lines,
+        mod(sum(quotes), 2) as is_open,
+        count_if(contains(content, char(13))) as carriage_returns,
+        count_if(not is_well_formed) as odd,
+        sum(length(content) - length(replace(content, ',', ''))) + 1 as fields
+    from unquoted
+    group by source_file, record
+),
+
+judged as (
+    select
+        source_file,
+        record,
+        case
+            when is_open = 1 then 'an unclosed quote'
+            when odd = 0 and carriage_returns > 0 then 'a carriage return without a line feed, outside of quotes'
+            when odd > 0
+                then 'a quote inside a field that is not quoted as a whole, from its first character to its last'
+            when record = 1 and lines > 1 then 'a line break in the name of a column'
+            when fields <> first_value(fields) over (partition by source_file order by record)
+                then
+                    fields
+                    || ' fields, but the header has '
+                    || first_value(fields) over (partition by source_file order by record)
+        end as problem
+    from records
+),
+
+malformed as (
+    select
+        source_file,
+        record,
+        problem
+    from judged
+    where problem is not null
+    qualify record = min(record) over (partition by source_file)
+)
+
+select
+    counted.source_file,
+    counted.content,
+    malformed.record,
+    malformed.problem
+from counted
+left join malformed on counted.source_file = malformed.source_file
+where counted.line = 1
 {% endmacro %}
 
 
@@ -286,12 +400,13 @@ order by changes.source_file
 {% endmacro %}
 
 
-{% macro snowflake_copy_headers(files) %}
-copy into landing_headers (source_file, header)
+{% macro snowflake_copy_lines(files) %}
+copy into landing_lines (source_file, line, content)
 from (
     select
         concat('raw/', split_part(concat('/', metadata$filename), '/raw/', -1)),
-        case when metadata$file_row_number = 1 then $1 end
+        metadata$file_row_number,
+        $1
     from @{{ var('landing_stage') }}
 )
 files = ({% for file in files %}{{ text_literal(file['source_file']) }}{{ ', ' if not loop.last }}{% endfor %})
@@ -313,10 +428,12 @@ force = true
 
 
 {#- What is wrong with a header; none for a good one. -#}
-{% macro header_problem(is_there, names, columns, optional) %}
+{% macro header_problem(is_there, header, names, columns, optional) %}
     {%- set lacking = columns | reject('in', names + optional) | join(', ') -%}
     {%- if not is_there -%}
         {{ return('0 bytes: not even a header') }}
+    {%- elif not header -%}
+        {{ return('the first line is blank: a header is expected') }}
     {%- elif names | map('lower') | unique | list | length < names | length -%}
         {{ return('column ' ~ repeated_name(names) ~ ' stands more than once in the header') }}
     {%- elif lacking -%}

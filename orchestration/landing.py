@@ -416,9 +416,7 @@ def _scan(result: Inspection, shape: _Shape, raw: BinaryIO, zipped: bool, open_f
     if not size and not problem:
         result.problem = "0 bytes: not even a header"
     elif problem or shape.odd or shape.mixed:
-        result.problem, result.record = _uneven_record(open_file, zipped, problem, at)
-        if shape.open and result.problem and not problem:
-            result.problem = "an unclosed quote"
+        result.problem, result.record = _uneven_record(open_file, zipped, problem, at, shape.open)
     return head
 
 
@@ -525,28 +523,33 @@ def _records(open_file: Callable[[], BinaryIO], zipped: bool) -> Iterator[tuple[
 
 
 def _uneven_record(
-    open_file: Callable[[], BinaryIO], zipped: bool, problem: str | None = None, at: int | None = None
+    open_file: Callable[[], BinaryIO],
+    zipped: bool,
+    problem: str | None = None,
+    at: int | None = None,
+    unclosed: bool = False,
 ) -> tuple[str | None, int | None]:
     """The first record that is malformed, too long or has other fields than the header, as (problem, record number).
 
-    What is wrong with a byte, if that is known, is wrong with the record that holds it.
+    What is wrong with a byte, if that is known, is wrong with the record that holds it; and if a quote is known to be
+    unclosed, that is why a record has no end.
     """
     width = None
     for number, (row, text, end) in enumerate(_records(open_file, zipped), start=1):
         if at is not None and at < end:
             return problem, number
         if row is None or not RECORD.fullmatch(text):
-            return _malformed(text), number
+            return _malformed(text, unclosed), number
         width = width or len(row)
         if len(row) != width:
             return f"{len(row)} fields, but the header has {width}", number
     return None, None
 
 
-def _malformed(record: str) -> str:
-    if len(record) > RECORD_LIMIT:
+def _malformed(record: str, unclosed: bool) -> str:
+    if len(record) > RECORD_LIMIT and not unclosed:
         return f"the record is longer than {RECORD_LIMIT:,} bytes; shorten its values or split it"
-    if record.count('"') % 2:
+    if record.count('"') % 2 or len(record) > RECORD_LIMIT:
         return "an unclosed quote"
     if record.endswith("\r"):
         return "a carriage return without a line feed, outside of quotes"

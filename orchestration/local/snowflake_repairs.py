@@ -45,6 +45,9 @@ LOCK_SECONDS = 60
 IDLE_SECONDS = 10
 TWO_DAYS = 172_800
 
+# Stands for a carriage return that Python's reader would end a record at.
+LONE_RETURN = "\uf8ff"
+
 csv.field_size_limit(16_777_216)
 
 
@@ -799,15 +802,19 @@ def _records(text: str, rules: Json) -> Iterator[list[str]]:
     delimiter, quote = _none(rules["FIELD_DELIMITER"]), _none(rules["FIELD_OPTIONALLY_ENCLOSED_BY"])
     if delimiter is None:
         for line in io.StringIO(text, newline="\n"):
-            line = line.removesuffix("\n").removesuffix("\r")
+            line = line.removesuffix("\r\n").removesuffix("\n")
             yield [line] if line else []
         return
     if _none(rules["ESCAPE"]) or _none(rules["ESCAPE_UNENCLOSED_FIELD"]):
         raise NotImplementedError("a file format with an escape character: set ESCAPE_UNENCLOSED_FIELD = NONE")
     quoting = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, **quoting)
+    # A new line is LF or CRLF; a carriage return by itself is a character like any other.
+    assert LONE_RETURN not in text
+    lines = io.StringIO(re.sub(r"\r(?!\n)", LONE_RETURN, text), newline="\n")
+    reader = csv.reader(lines, delimiter=delimiter, strict=True, **quoting)
     try:
-        yield from reader
+        for record in reader:
+            yield [value.replace(LONE_RETURN, "\r") for value in record]
     except csv.Error as error:
         raise Malformed(f"Malformed record: {error}", reader.line_num) from error
 
@@ -825,13 +832,13 @@ def _staged(s3: Any, bucket: str, key: str, rules: Json, query: exp.Select) -> p
     nulls = set(rules["NULL_IF"] if isinstance(rules["NULL_IF"], list) else [rules["NULL_IF"]])
     if rules["EMPTY_FIELD_AS_NULL"]:
         nulls.add("")
-    number = 0
+    # SKIP_HEADER skips lines, whatever they hold.
+    number = int(rules["SKIP_HEADER"])
+    text = text.split("\n", number)[-1] if text.count("\n") >= number else ""
     for record in _records(text, rules):
         if not record and rules["SKIP_BLANK_LINES"]:
             continue
         number += 1
-        if number <= int(rules["SKIP_HEADER"]):
-            continue
         numbers.append(number)
         record = record or [""]
         for place, column in enumerate(columns):

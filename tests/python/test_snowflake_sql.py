@@ -30,7 +30,8 @@ RUN_TIME_SQL = """
 {%- if execute %}
 {% if target.type == 'snowflake' %}
 {{ snowflake_changes(landed, refused, feed_of('sales'), "raw/it's/") }};
-{{ snowflake_copy_headers([file, file]) }};
+{{ snowflake_copy_lines([file, file]) }};
+{{ snowflake_malformed() }};
 {{ snowflake_copy_files(raw, columns, names, [file, file]) }};
 {{ snowflake_loaded(raw, columns, [file]) }};
 {{ snowflake_forget_rows(raw, [file], {"it's": 3}) }};
