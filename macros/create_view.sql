@@ -2,7 +2,7 @@
     production but rows, and who looks at it meanwhile loses nothing. Its comment holds a checksum of the definition. -#}
 {% macro snowflake__create_view_as(relation, sql) %}
     {%- set definition = 'definition ' ~ local_md5(sql) -%}
-    {%- if not should_full_refresh() and definition == comment_of(relation) -%}
+    {%- if not should_full_refresh() and load_relation(relation) and definition == comment_of(relation) -%}
         select 'unchanged' as status
     {%- else -%}
         {{ dbt.snowflake__create_view_as(relation, sql) }}

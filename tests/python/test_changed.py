@@ -212,6 +212,48 @@ def test_a_contract_and_a_new_table_are_built_beside_production(production, besi
     assert tables_of({"sales_by_day"}, beside.query) == tables_of({"sales_by_day"}, production.query)
 
 
+@pytest.fixture
+def without_orders(production, tmp_path, monkeypatch) -> Iterator[Project]:
+    """The project from which a table was removed, as production's."""
+    whole = production.project
+    copy = whole.copy(tmp_path / "removed")
+    shutil.rmtree(copy.root / "models/tables/orders")
+    monkeypatch.chdir(copy.root)
+    production.project, feeds = Project(copy.root, copy.target, whole.settings), production.feeds
+    production.feeds = (SALES,)
+    yield whole
+    production.project, production.feeds = whole, feeds
+
+
+def test_a_table_that_is_removed_is_of_the_project_no_more(production, without_orders) -> None:
+    """Nothing is red for it or lost of it; it comes back as it was, or once it is forgotten by its files."""
+    paths = "select count(*) from {} where source_file like 'raw/orders/%'"
+    assert not production.build().red
+    assert production.query(paths.format("staging.files_to_mend")) == [(0,)]
+    assert production.query(paths.format("staging.known_files") + " and is_unfinished") == [(0,)]
+    removed, forget = production.project, ("run-operation", "forget_table", "--args")
+    production.project = without_orders
+    built = production.dbt(*forget, "{name: orders}")
+    assert any("orders is a table of the project" in message for message in built.messages)
+    built = production.build("--select", "tag:orders")
+    assert not built.broken
+    assert production.query("select count(*) from prod.orders") == [(40,)]
+
+    production.project = removed
+    assert not production.dbt(*forget, "{name: orders}").broken
+    for register in ("staging.landed_files", "staging.refused_files", "prod.load_ledger"):
+        assert production.query(paths.format(register)) == [(0,)]
+    tables = "select lower(table_name) from information_schema.tables where lower(table_name) like '%orders%'"
+    schemas = " and lower(table_schema) in ('prod', 'staging')"
+    assert production.query(tables + schemas) == []
+    assert any("Nothing is known of" in text for text in production.dbt(*forget, "{name: orders}").messages)
+
+    production.project = without_orders
+    built = production.build("--select", "tag:orders")
+    assert not built.broken
+    assert production.query("select count(*) from prod.orders") == [(40,)]
+
+
 @pytest.mark.parametrize(
     ("model", "built"),
     [("sales_by_day", {"sales_by_day"}), ("daily_sales", {"daily_sales", "sales_by_day"})],
