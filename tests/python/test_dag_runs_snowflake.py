@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import tempfile
 from base64 import b64encode
 from collections.abc import Iterator
 from datetime import date
@@ -25,8 +26,10 @@ DAY, BAD_DAY = date(2024, 1, 5), date(2024, 1, 6)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("airflow_on_snowflake")
+def folder() -> Iterator[Path]:
+    # Not in pytest's own folder: the next pytest that starts takes it from PostgreSQL, which as root is another user.
+    with tempfile.TemporaryDirectory(prefix="airflow-on-snowflake-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
