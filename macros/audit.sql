@@ -11,13 +11,15 @@
             {{ exceptions.raise_compiler_error(table ~ ' does not exist yet. Run `dbt build` first.') }}
         {%- endif -%}
         {%- set columns = adapter.get_columns_in_relation(table) | map(attribute='name') | join(', ') -%}
+        {#- Files of a table that was removed are not of the project any more. -#}
+        {%- set ours = of_known_feeds() if 'source_file' in columns | lower and not model.tags else 'true' -%}
         {%- set differences -%}
             select
                 case when sum(surplus) > 0 then 'only in production' else 'missing in production' end as side,
                 {{ columns }},
                 abs(sum(surplus)) as differing
             from (
-                select {{ columns }}, 1 as surplus from {{ table }}
+                select {{ columns }}, 1 as surplus from {{ table }} where {{ ours }}
                 union all
                 select {{ columns }}, -1 as surplus from {{ twin }}
             ) as both_sides
@@ -25,7 +27,7 @@
             having sum(surplus) <> 0
         {%- endset -%}
         {%- set count = run_query('select coalesce(sum(differing), 0) from (' ~ differences ~ ') as differences').rows[0][0] | int -%}
-        {%- set size = run_query('select count(*) from ' ~ table).rows[0][0] | int -%}
+        {%- set size = run_query('select count(*) from ' ~ table ~ ' where ' ~ ours).rows[0][0] | int -%}
         {%- if count == 0 -%}
             {% do log('prod.' ~ model.alias ~ ': ' ~ size ~ ' rows, equal', info=true) %}
         {%- else -%}

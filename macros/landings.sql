@@ -38,7 +38,7 @@ qualify landing_id = max(landing_id) over (partition by source_file)
 {% macro unfinished_files(verdicts, ledger) %}
 select landed.source_file
 from {{ source('landing', 'landed_files') }} as landed
-where not landed.is_typed
+where not landed.is_typed and {{ of_known_feeds('landed.source_file') }}
 
 union
 
@@ -54,7 +54,7 @@ left join {{ ledger }} as ledger
     on judged.source_file = ledger.source_file
     and judged.content_hash = ledger.content_hash
     and (judged.verdict = 'held') = (ledger.verdict = 'held')
-where ledger.source_file is null
+where ledger.source_file is null and {{ of_known_feeds('judged.source_file') }}
 {% endmacro %}
 
 

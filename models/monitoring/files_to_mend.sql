@@ -4,7 +4,9 @@
 
 with refused as (
 
-    select * from {{ source('landing', 'refused_files') }}
+    select *
+    from {{ source('landing', 'refused_files') }}
+    where {{ of_known_feeds() }}
 
 ),
 
@@ -66,4 +68,4 @@ select
     ) as reason
 from held
 -- One that has since been restated badly is refused.
-where held.source_file not in (select refused.source_file from refused)
+where held.source_file not in (select refused.source_file from refused) and {{ of_known_feeds('held.source_file') }}

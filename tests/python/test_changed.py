@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -212,6 +213,45 @@ def test_a_contract_and_a_new_table_are_built_beside_production(production, besi
     assert tables_of({"sales_by_day"}, beside.query) == tables_of({"sales_by_day"}, production.query)
 
 
+@pytest.fixture
+def without_orders(production, tmp_path, monkeypatch) -> Iterator[Project]:
+    """The project from which a table was removed, as production's."""
+    whole = production.project
+    copy = whole.copy(tmp_path / "removed")
+    shutil.rmtree(copy.root / "models/tables/orders")
+    monkeypatch.chdir(copy.root)
+    production.project = Project(copy.root, copy.target, whole.settings)
+    yield whole
+    production.project = whole
+
+
+def test_a_table_that_is_removed_is_of_the_project_no_more(production, without_orders) -> None:
+    """Nothing is red for it or lost of it; it comes back as it was, or once it is forgotten by its files."""
+    paths = "select count(*) from {} where source_file like 'raw/orders/%'"
+    assert not production.build().red
+    assert production.query(paths.format("staging.files_to_mend")) == [(0,)]
+    assert production.query(paths.format("staging.known_files") + " and is_unfinished") == [(0,)]
+    removed, forget = production.project, ("run-operation", "forget_table", "--args")
+    production.project = without_orders
+    built = production.dbt(*forget, "{name: orders}")
+    assert any("orders is a table of the project" in message for message in built.messages)
+    assert not production.build("--select", "tag:orders").broken
+    assert production.query("select count(*) from prod.orders") == [(40,)]
+
+    production.project = removed
+    assert not production.dbt(*forget, "{name: orders}").broken
+    for register in ("staging.landed_files", "staging.refused_files", "prod.load_ledger"):
+        assert production.query(paths.format(register)) == [(0,)]
+    tables = "select lower(table_name) from information_schema.tables where lower(table_name) like '%orders%'"
+    schemas = " and lower(table_schema) in ('prod', 'staging')"
+    assert production.query(tables + schemas) == []
+    assert any("Nothing is known of" in text for text in production.dbt(*forget, "{name: orders}").messages)
+
+    production.project = without_orders
+    assert not production.build("--select", "tag:orders").broken
+    assert production.query("select count(*) from prod.orders") == [(40,)]
+
+
 @pytest.mark.parametrize(
     ("model", "built"),
     [("sales_by_day", {"sales_by_day"}), ("daily_sales", {"daily_sales", "sales_by_day"})],
@@ -332,3 +372,25 @@ def test_nothing_is_built_where_nothing_differs(whole_production, beside_all, ca
     assert beside_all.build()
     assert "Nothing to do: models, contracts, seeds, macros, tests and vars are those of" in capsys.readouterr().out
     assert not beside_all.built
+
+
+@pytest.mark.fast
+def test_production_is_of_the_main_branch_or_of_a_named_commit(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(changed.CannotCompareError, match="git does not know what production is"):
+        changed.base_commit("")
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "--quiet", "--allow-empty", "--message")
+
+    def git(*command: str) -> str:
+        return subprocess.run(["git", *command], capture_output=True, check=True, text=True).stdout.strip()
+
+    git("init", "--quiet", "--initial-branch=main")
+    git(*who, "first")
+    first = git("rev-parse", "HEAD")
+    assert changed.base_commit("") == first
+    git("switch", "--quiet", "--create", "mine")
+    git(*who, "second")
+    assert changed.base_commit("") == first
+    assert changed.base_commit("mine") == git("rev-parse", "HEAD")
+    with pytest.raises(changed.CannotCompareError, match="Name a commit by BASE"):
+        changed.base_commit("nowhere")
