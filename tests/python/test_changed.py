@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -219,10 +220,9 @@ def without_orders(production, tmp_path, monkeypatch) -> Iterator[Project]:
     copy = whole.copy(tmp_path / "removed")
     shutil.rmtree(copy.root / "models/tables/orders")
     monkeypatch.chdir(copy.root)
-    production.project, feeds = Project(copy.root, copy.target, whole.settings), production.feeds
-    production.feeds = (SALES,)
+    production.project = Project(copy.root, copy.target, whole.settings)
     yield whole
-    production.project, production.feeds = whole, feeds
+    production.project = whole
 
 
 def test_a_table_that_is_removed_is_of_the_project_no_more(production, without_orders) -> None:
@@ -235,8 +235,7 @@ def test_a_table_that_is_removed_is_of_the_project_no_more(production, without_o
     production.project = without_orders
     built = production.dbt(*forget, "{name: orders}")
     assert any("orders is a table of the project" in message for message in built.messages)
-    built = production.build("--select", "tag:orders")
-    assert not built.broken
+    assert not production.build("--select", "tag:orders").broken
     assert production.query("select count(*) from prod.orders") == [(40,)]
 
     production.project = removed
@@ -249,8 +248,7 @@ def test_a_table_that_is_removed_is_of_the_project_no_more(production, without_o
     assert any("Nothing is known of" in text for text in production.dbt(*forget, "{name: orders}").messages)
 
     production.project = without_orders
-    built = production.build("--select", "tag:orders")
-    assert not built.broken
+    assert not production.build("--select", "tag:orders").broken
     assert production.query("select count(*) from prod.orders") == [(40,)]
 
 
@@ -390,3 +388,25 @@ def test_all_is_loaded_beside_production(production, tmp_path) -> None:
         Counter(production.query(f"select * from {schema}.sales_by_day")) for schema in ("dev_jane_prod", "prod")
     )
     assert ours == theirs
+
+
+@pytest.mark.fast
+def test_production_is_of_the_main_branch_or_of_a_named_commit(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(changed.CannotCompareError, match="git does not know what production is"):
+        changed.base_commit("")
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "--quiet", "--allow-empty", "--message")
+
+    def git(*command: str) -> str:
+        return subprocess.run(["git", *command], capture_output=True, check=True, text=True).stdout.strip()
+
+    git("init", "--quiet", "--initial-branch=main")
+    git(*who, "first")
+    first = git("rev-parse", "HEAD")
+    assert changed.base_commit("") == first
+    git("switch", "--quiet", "--create", "mine")
+    git(*who, "second")
+    assert changed.base_commit("") == first
+    assert changed.base_commit("mine") == git("rev-parse", "HEAD")
+    with pytest.raises(changed.CannotCompareError, match="Name a commit by BASE"):
+        changed.base_commit("nowhere")
