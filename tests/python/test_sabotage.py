@@ -103,7 +103,9 @@ SABOTAGES = {
         "a quote is not closed",
         ("prod.daily_sales has 38 rows, expected 19\n  surplus: bad-", f"\n  surplus: {B} | "),
         plugin={
-            'if quotes % 2:\n        return "an unclosed quote"': 'if False:\n        return "an unclosed quote"',
+            "    elif problem or shape.odd or shape.mixed:": "    elif problem:",
+            "if result.problem is None and shape.commas != shape.records * (len(result.columns) - 1):": "if False:",
+            "elif received != seen.records - 1:": "elif False:",
             # As DuckDB reads when it has more files than threads: in sequence, dropping the end without an error.
             "auto_detect = false": "auto_detect = false, parallel = false",
         },
