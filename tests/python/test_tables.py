@@ -193,8 +193,8 @@ MORE_SABOTAGES = {
         "a released extract waits for its day",
         MERGE,
         {
-            "    from {{ typed }}\n    where reject_reasons is null and not is_overtaken and landing_id": (
-                "    from {{ ref('clean_' ~ feed) }}\n    where landing_id"
+            "or landing_id in ({{ landings_in_force(ref('load_ledger'), feed) }})": (
+                "or landing_id in (select landing_id from ({{ passed_landings(ref('file_verdicts'), feed) }}) as passed)"
             )
         },
     ),
