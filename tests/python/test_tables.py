@@ -194,7 +194,8 @@ MORE_SABOTAGES = {
         MERGE,
         {
             "or landing_id in ({{ landings_in_force(ref('load_ledger'), feed) }})": (
-                "or landing_id in (select landing_id from ({{ passed_landings(ref('file_verdicts'), feed) }}) as passed)"
+                "or landing_id in ("
+                "select landing_id from ({{ passed_landings(ref('file_verdicts'), feed) }}) as passed)"
             )
         },
     ),
