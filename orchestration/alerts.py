@@ -160,6 +160,8 @@ def tell_unheard(context: Any) -> None:
     failed, unheard = [], []
     try:
         states = RuntimeTaskInstance.get_task_states(dag.dag_id, run_ids=[run_id]).get(run_id, {})
+        if context["reason"] == "task_failure" and states and "failed" not in states.values():
+            return  # somebody has cleared the run since
         failed = [task for task in dag.tasks if states.get(task.task_id) == "failed" and task.on_failure_callback]
         for task in failed:
             told = XCom.get_one(key=TOLD, dag_id=dag.dag_id, task_id=task.task_id, run_id=run_id) or 0

@@ -712,7 +712,8 @@ class Loader:
             if changed:
                 seen = self._changed(file)
             elif denied:
-                self.denied.append((file, error))
+                # Without its traceback, which would keep the connection open.
+                self.denied.append((file, error.with_traceback(None)))
                 return
             else:
                 self._diagnose(file, seen)

@@ -179,8 +179,8 @@ def test_a_contract_that_widens(project: Project, tmp_path: Path) -> None:
     )
     assert to_mend(warehouse) == {
         "11": "the header lacks order_total and has total, which the contract does not know",
-        "12": f"20 of 20 rows are rejected, more than 5.0 %; most often: quantity is not integer{advice}",
-        "13": f"20 of 20 rows are rejected, more than 5.0 %; most often: order_total is not decimal(18,2){advice}",
+        "12": f"20 of 20 rows are rejected, more than 5 %; most often: quantity is not integer{advice}",
+        "13": f"20 of 20 rows are rejected, more than 5 %; most often: order_total is not decimal(18,2){advice}",
     }
     assert warehouse.query("select order_id, reject_reasons from staging.rejected_orders") == [
         ("O14-0", "quantity is not integer")

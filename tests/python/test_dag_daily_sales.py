@@ -319,6 +319,8 @@ def test_each_failure_is_told_once(run_of):
     assert run_of({LOST: "failed"}, {LOST: 4}, ti=last) == []
     assert run_of({LOST: "failed", OTHER: "failed"}, {LOST: 4, OTHER: 1}, ti=last) == []
     assert [lines[1] for lines in run_of({LOST: "failed", OTHER: "failed"}, {LOST: 4}, ti=last)] == [f"Task: {OTHER}"]
+    # The run was cleared before Airflow came to call.
+    assert run_of({LOST: None, OTHER: "success"}) == []
     # It told of its fourth try, was cleared, and died each time before it could begin.
     again = SimpleNamespace(task_id=LOST, try_number=8)
     assert [lines[1] for lines in run_of({LOST: "failed"}, {LOST: 4}, ti=again)] == [f"Task: {LOST}"]

@@ -294,6 +294,8 @@ def test_no_statement_is_overlooked(at_once: tuple[Trials, list[str], Path]) -> 
     _, statements, log = at_once
     with (log / "duckdb_log_entries.csv").open(newline="") as entries:
         executed = [plain(entry["message"]) for entry in csv.DictReader(entries)]
+    # dbt connects beside a connection of ours, in whose log it asks for the log again.
+    executed = [text for text in executed if not text.startswith("call enable_logging")]
     # Of a rollback DuckDB tells only where there was something to roll back.
     told = [text for text in statements if text not in ("CONNECT", "CLOSE", "ROLLBACK", "END")]
     assert told == [text for text in executed if text != "ROLLBACK"]

@@ -160,7 +160,7 @@ SABOTAGES: dict[str, tuple[str, str, dict[str, str]]] = {
     "deletions forgotten": (
         "an older version comes after a deletion",
         "macros/models.sql",
-        {"not typed.is_overtaken": "not typed.is_overtaken and not typed.is_deleted"},
+        {"where {{ is_current(contract_names(feed)) }}\n": ""},
     ),
     "keys that an extract lacks stay": (
         "a key is gone from the next extract",
