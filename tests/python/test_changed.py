@@ -16,13 +16,16 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 from reference import FEEDS, ORDERS, PRICES, SALES, Feed
 from snowflake_warehouse import Account, server, snowflake_project
-from tables import MODELS, with_prices
+from tables import with_prices
 from test_add_a_table import orders
 from test_files import FIRST, file
 from test_tables import path_of, prices
 from warehouse import UNUSUAL, Project, Warehouse, environment
 
 from orchestration import changed
+
+# Production is made once for all of them.
+pytestmark = pytest.mark.xdist_group("changed")
 
 # What a build beside production has for itself, whatever differs.
 REGISTERS = {"file_verdicts", "files_to_mend", "known_files", "load_ledger", "load_metrics"}
@@ -197,7 +200,8 @@ def test_a_contract_and_a_new_table_are_built_beside_production(production, besi
     for difference in ("contract of orders", "model prices", "macro get_incremental_replace_days_sql"):
         assert f"  {difference}\n" in said
     expected = models_and_tests({"raw_orders", *ALL_OF_ORDERS, "sales_by_day"}, production.project) | REGISTERS
-    assert beside.built.keys() == expected | {*MODELS, "no_prices_file_to_mend"}
+    of_prices = {f"{prefix}prices" for prefix in ("raw_", "typed_", "clean_", "rejected_", "newest_", "")}
+    assert beside.built.keys() == expected | of_prices | {"no_prices_file_to_mend"}
     # A file is held by the new rule; the one that was held by the type goes through.
     assert beside.broken == {"no_orders_file_to_mend"}, said
     held = "select source_file from staging.files_to_mend where source_file like 'raw/orders/%'"
