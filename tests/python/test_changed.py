@@ -229,6 +229,9 @@ def without_orders(production, tmp_path, monkeypatch) -> Iterator[Project]:
     production.project = whole
 
 
+@pytest.mark.parametrize(
+    "production", ["duckdb", pytest.param("snowflake", marks=pytest.mark.long)], indirect=True, scope="module"
+)
 def test_a_table_that_is_removed_is_of_the_project_no_more(production, without_orders) -> None:
     """Nothing is red for it or lost of it; it comes back as it was, or once it is forgotten by its files."""
     paths = "select count(*) from {} where source_file like 'raw/orders/%'"
