@@ -39,14 +39,13 @@
 {% endmacro %}
 
 
-{#- Every raw row of some landings, typed by the contract, with all reasons for which it is rejected (null for a valid
+{#- Every raw row, or those of some landings, typed by the contract, with all reasons for which it is rejected (null for a valid
     row), and whether another row of its file overtakes it. A reason is computed for bad rows only: good ones, nearly
     all, pay for one condition. -#}
-{% macro type_rows(feed, raw, landings) %}
+{% macro type_rows(feed, raw, landings=none) %}
 {%- set contract = contract_columns(feed) if execute else [] -%}
 {%- set key = feed_of(feed).key if execute else [] -%}
 {%- set conditions = contract_conditions(contract) -%}
--- typing landings: {{ landings }}
 with arrived as (
 
     select
@@ -58,7 +57,9 @@ with arrived as (
         file_date,
         landing_id
     from {{ raw }}
+    {%- if landings %}
     where landing_id in ({{ landings }})
+    {%- endif %}
 
 ),
 

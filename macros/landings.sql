@@ -80,31 +80,18 @@ group by landed.source_file
 {% endmacro %}
 
 
-{#- The landings of this run that wait to be typed. -#}
-{% macro landings_to_type(feed) %}
-    {%- if not at_work() -%}{{ return('null') }}{%- endif -%}
-    {%- set landed = 'select * from ' ~ source('landing', 'landed_files') ~ ' where ' -%}
-    {%- if is_incremental() -%}
-        {{ return(landing_ids(landed ~ 'not is_typed and ' ~ of_run(feed))) }}
-    {%- endif -%}
-    {{ return(landing_ids(landed ~ of_feed(feed))) }}
-{% endmacro %}
-
-
 {#- After typing, in its transaction: what was measured of each landing, and which checks of the gate it fails. A file is
     judged alone, by its own rows. Only an extract is also compared with the one before it, so extracts are judged one by
     one, in their order. -#}
-{% macro judge_landings(feed_name) %}
-    {%- set feed, landed = feed_of(feed_name), source('landing', 'landed_files') -%}
-    {#- What the compiled query has typed: what landed since then waits for the next run. -#}
-    {%- set typed = modules.re.search('typing landings: ([0-9, ]+|null)', sql).group(1) -%}
+{% macro judge_landings(feed, typed) %}
+    {%- set landed = source('landing', 'landed_files') -%}
     {%- if feed.shrinks_by is defined and typed != 'null' -%}
         {%- set in_order = 'select landing_id from ' ~ landed ~ ' where landing_id in (' ~ typed ~ ') order by source_file, landing_id' -%}
         {%- for landing_id in run_query(in_order).columns[0].values() -%}
             {{ judge_landing(feed, landed, landing_id) }};
         {% endfor -%}
     {%- else -%}
-        {{ judge_landing(feed, landed, typed) }}
+        {{ judge_landing(feed, landed, typed) }};
     {%- endif -%}
 {% endmacro %}
 
@@ -193,18 +180,6 @@ coalesce(
     false
 )
 {%- endmacro %}
-
-
-{#- dbt-snowflake sends each statement by itself: rows that a killed run has typed and not judged yet are typed anew. -#}
-{% macro snowflake__get_incremental_append_sql(arguments) %}
-    {%- set typed = modules.re.search('typing landings: ([0-9, ]+|null)', sql) -%}
-    {%- if not typed -%}{{ return(default__get_incremental_append_sql(arguments)) }}{%- endif -%}
-    {% call in_transaction() %}
-delete from {{ arguments.target_relation }} where landing_id in ({{ typed.group(1) }});
-
-{{ default__get_incremental_append_sql(arguments) }};
-    {% endcall %}
-{% endmacro %}
 
 
 {#- The day of the newest file of a feed that the ledger knows; none without. -#}

@@ -1,167 +1,3 @@
-{#- The incremental strategy `merge_newest`: one row a key, the newest version wins (macros/newest.sql), a restated
-    file counts as if its earlier content had never been, and the ledger is kept in the same transaction.
-
-    The model's query gives, for every key that an arriving landing or the earlier content of a restated file has, the
-    newest version among them and, for the latter, among all files. What is newer in the table stays. -#}
-
-
-{#- What a merge is about to do, as lists of landing numbers:
-    `arriving`: let through and not yet in the ledger, of this run; on a first run or a full refresh all of these.
-    `replaced`: the earlier contents of the arriving files that are in force now; on a full refresh all that is in force.
-    `several`: whether a key may stand in more than one of the files that are compared. -#}
-{% macro merge_plan() %}
-    {%- if not at_work() -%}{{ return({'arriving': 'null', 'replaced': 'null', 'several': true}) }}{%- endif -%}
-    {%- set feed = config.meta_require('loads') -%}
-    {%- set ledger = ref('load_ledger') -%}
-    {%- if not is_incremental() -%}
-        {%- set arriving = landing_ids(passed_landings(ref('file_verdicts'), feed)) -%}
-        {%- set replaced = landing_ids(landings_in_force(ledger, feed)) -%}
-        {{ return({'arriving': arriving, 'replaced': replaced, 'several': ',' in arriving}) }}
-    {%- endif -%}
-    {%- set arriving = arriving_landings(ref('file_verdicts'), ledger, feed) -%}
-    {%- set replaced -%}
-        select landed.landing_id
-        from {{ source('landing', 'landed_files') }} as landed
-        inner join ({{ arriving }}) as arriving on landed.source_file = arriving.source_file
-        where landed.landing_id in ({{ landings_in_force(ledger, feed) }})
-    {%- endset -%}
-    {%- set arriving, replaced = landing_ids(arriving), landing_ids(replaced) -%}
-    {{ return({'arriving': arriving, 'replaced': replaced, 'several': ',' in arriving or replaced != 'null'}) }}
-{% endmacro %}
-
-
-{#- The landings that are let through and are not in the ledger yet, of this run. -#}
-{% macro arriving_landings(verdicts, ledger, feed=none) %}
-select passed.*
-from ({{ passed_landings(verdicts, feed) }}) as passed
-where {{ of_run(row='passed') }}
-    {% if ledger -%}
-    and not exists (
-        select 1
-        from {{ ledger }} as ledger
-        where {{ lets_through('ledger.verdict') }}
-            and ledger.source_file = passed.source_file
-            and ledger.content_hash = passed.content_hash
-    )
-    {%- endif %}
-{% endmacro %}
-
-
-{#- The query of a model of this strategy: of the files that arrive, and of what comes back because an earlier content
-    goes, the newest version of each key. The plan travels with the query as a comment. -#}
-{% macro newest_versions(feed) %}
-{%- if not execute -%}{{ return('') }}{%- endif -%}
-{%- set plan = merge_plan() -%}
-{%- set key, contract, typed = feed_of(feed).key, contract_names(feed), ref('typed_' ~ feed) -%}
-{%- set whole = feed_of(feed).kind == 'extract' -%}
-{%- set columns = (contract + ['source_file', 'source_record']) | join(', ') -%}
-{%- set candidates -%}
-    {#- Not of clean_<feed>, which may have a content already that a later run is to merge. #}
-    select {{ columns }}
-    from {{ typed }}
-    where
-        reject_reasons is null
-        and not is_overtaken
-        and landing_id in ({{ newest_extract(plan, feed) if whole else plan.arriving }})
-    {%- if plan.replaced != 'null' and is_incremental() and not whole %}
-    union all
-    select {{ columns }}
-    from {{ typed }}
-    where
-        reject_reasons is null
-        and landing_id not in ({{ plan.arriving }}, {{ plan.replaced }})
-        and landing_id in ({{ landings_in_force(ref('load_ledger'), feed) }})
-        and {{ key_value(key) }} in (select {{ key_list(key) }} from {{ typed }} where landing_id in ({{ plan.replaced }}))
-    {%- endif %}
-{%- endset -%}
--- merging landings: {{ plan.arriving }}; replacing: {{ plan.replaced }}
-{%- set several = plan.several and not whole %}
-{% if several -%}
-with overtaken as (
-{{ overtaken_rows(candidates, key, contract) }}
-)
-{%- else -%}
--- read in place: of one file, in which no key stands twice
-{%- endif %}
-select {{ columns }}
-from ({{ candidates }}) as candidates
-{%- if several %}
-where not exists (
-    select 1
-    from overtaken
-    where overtaken.source_file = candidates.source_file and overtaken.source_record = candidates.source_record
-)
-{%- endif %}
-{% endmacro %}
-
-{#- Of an extract, the one landing that the table is made of after this merge: that of the newest file, by its path; none
-    if nothing arrives. -#}
-{% macro newest_extract(plan, feed) %}
-    {%- if not at_work() or plan.arriving == 'null' -%}{{ return('null') }}{%- endif -%}
-    {%- set candidates -%}
-        select landing_id, source_file
-        from {{ source('landing', 'landed_files') }}
-        where landing_id in ({{ plan.arriving }})
-        {%- if is_incremental() %}
-            or landing_id in ({{ landings_in_force(ref('load_ledger'), feed) }})
-            {{- ' and landing_id not in (' ~ plan.replaced ~ ')' if plan.replaced != 'null' }}
-        {%- endif %}
-        qualify row_number() over (order by source_file desc, landing_id desc) = 1
-    {%- endset -%}
-    {{ return(adapter.dispatch('ids_at_its_turn')(candidates)) }}
-{% endmacro %}
-
-
-{% macro duckdb__ids_at_its_turn(query) %}
-    {{ return(landing_ids(query)) }}
-{% endmacro %}
-
-{#- Which one is the newest may be another one when the merge's turn has come. -#}
-{% macro snowflake__ids_at_its_turn(query) %}
-    {{ return('select landing_id from (' ~ query ~ ') as landings') }}
-{% endmacro %}
-
-
-{% macro get_incremental_merge_newest_sql(arguments) %}
-    {%- set target, versions, feed = arguments.target_relation, arguments.temp_relation, config.meta_require('loads') -%}
-    {%- set winners = kept_winners(versions) -%}
-    {%- set columns = arguments.dest_columns | map(attribute='name') | map('lower') | list -%}
-    {%- set key, whole = feed_of(feed).key, feed_of(feed).kind == 'extract' -%}
-    {%- set arriving, replaced = compiled_plan(sql) -%}
-    {%- set keys -%}
-        select {{ key[0] }} from {{ versions }}
-        union all
-        select {{ key[0] }} from {{ ref('typed_' ~ feed) }} where landing_id in ({{ replaced }}) and reject_reasons is null
-    {%- endset -%}
-    {%- set computed = {} if winners == versions else {winners: 'select * from ' ~ versions} -%}
-    {%- if whole -%}
-        {%- set ranges = 'none' if arriving == 'null' else 'all' -%}
-        {%- do computed.update({'merge_changes': collect_extract(target, winners, key, ranges)}) -%}
-    {%- else -%}
-        {%- set ranges = key_ranges(key[0], keys) -%}
-        {%- do computed.update({'merge_changes': collect_changes(target, winners, key, feed, replaced, ranges)}) -%}
-    {%- endif -%}
-    {%- do computed.update({'merge_entering': count_entering(winners, key, contract_names(feed))}) -%}
-    {% call in_transaction(computed) %}
-    {{ stop_if_overtaken(feed, replaced, arriving) }}
-    {{ write_ledger(feed, arriving) }}
-    {{ mark_touched_days() if config.meta_get('day') }}
-    {{ apply_changes(target, winners, key, columns, ranges) }}
-    {{ forget_landings(feed) }}
-    {% endcall %}
-{% endmacro %}
-
-
-{#- The plan of the compiled query, not a new one: what landed since then is for the next run. -#}
-{% macro compiled_plan(compiled) %}
-    {%- set plan = modules.re.search('merging landings: ([0-9, ]+|null); replacing: ([0-9, ]+|null)', compiled) -%}
-    {%- if not plan -%}
-        {{ exceptions.raise_compiler_error(this ~ ' has lost its line `-- merging landings: ...`, the plan of its merge.') }}
-    {%- endif -%}
-    {{ return(plan.groups()) }}
-{% endmacro %}
-
-
 {#- Statements that come true together, and the temporary tables that they read: queries by name, in their order.
     dbt-duckdb has begun a transaction, beside which there is no other, and commits it. dbt-snowflake sends each statement
     by itself; there transactions take turns, and what they read is read after the turn has come. No table is made in
@@ -196,43 +32,30 @@ commit;
 {% endmacro %}
 
 
-{#- Where the query of the model is kept while it is merged. On DuckDB dbt has done so; on Snowflake it is a view, to be read
-    after the turn has come. -#}
-{% macro kept_winners(versions) %}
-    {{ return(adapter.dispatch('kept_winners')(versions)) }}
-{% endmacro %}
-
-{% macro duckdb__kept_winners(versions) %}
-    {{ return(versions) }}
-{% endmacro %}
-
-{% macro snowflake__kept_winners(versions) %}
-    {{ return('merge_winners') }}
-{% endmacro %}
-
 {% macro dbt_snowflake_get_tmp_relation_type(strategy, unique_key, language) %}
-    {%- if strategy in ['merge_newest', 'replace_days'] -%}{{ return('view') }}{%- endif -%}
+    {%- if strategy in ['replace_days'] -%}{{ return('view') }}{%- endif -%}
     {{ return(dbt.dbt_snowflake_get_tmp_relation_type(strategy, unique_key, language)) }}
 {% endmacro %}
 
 
-{#- A merge is planned before its turn. Another run may have merged a content of the `arriving` files since then; before a full
-    refresh, which names none, of any file. -#}
-{% macro stop_if_overtaken(feed, replaced, arriving=none) %}
-    {{ return(adapter.dispatch('stop_if_overtaken')(feed, replaced, arriving)) }}
+{#- A merge is planned before its turn. Another run may have merged a content of the arriving files since then; where the table is
+    made anew, of any file. -#}
+{% macro stop_if_overtaken(feed, plan) %}
+    {{ return(adapter.dispatch('stop_if_overtaken')(feed, plan)) }}
 {% endmacro %}
 
-{% macro duckdb__stop_if_overtaken(feed, replaced, arriving) %}{% endmacro %}
+{% macro duckdb__stop_if_overtaken(feed, plan) %}{% endmacro %}
 
-{% macro snowflake__stop_if_overtaken(feed, replaced, arriving) %}
+{% macro snowflake__stop_if_overtaken(feed, plan) %}
 {%- set landed = source('landing', 'landed_files') -%}
 select to_number('another run has merged ' || in_force.source_file || ' meanwhile. Nothing was written; run it again')
 from {{ landed }} as in_force
-{%- if arriving %}
-inner join {{ landed }} as planned on in_force.source_file = planned.source_file and planned.landing_id in ({{ arriving }})
+{%- if not plan.anew %}
+inner join {{ landed }} as planned
+    on in_force.source_file = planned.source_file and planned.landing_id in ({{ plan.arriving }})
 {%- endif %}
 where
-    in_force.landing_id not in ({{ '-1' if replaced == 'null' else replaced }})
+    in_force.landing_id not in ({{ '-1' if plan.in_force == 'null' else plan.in_force }})
     and in_force.landing_id in ({{ landings_in_force(ref('load_ledger'), feed) }});
 {% endmacro %}
 
@@ -240,18 +63,18 @@ where
 {#- One row a key that is there already or leaves: `old_file` and `old_day` of the row that is there, `new_file` of the
     newest version of this merge, if it has one. `wins` says that the new one takes its place, `leaves` that the old one
     goes. Keys that are not here are new. Content is compared only where the versions tie. -#}
-{% macro collect_changes(target, winners, key, feed, replaced, ranges, version='updated_at') %}
-    {%- set replacing, contract = replaced != 'null', contract_names(feed) -%}
+{% macro collect_changes(target, winners, feed, columns, plan, ranges, version='updated_at') %}
+    {%- set key, replacing = feed.key, plan.replaced != 'null' -%}
 with existing as (
     select
         {{ key_list(key) }},
         {{ version }},
         source_file,
-        {{ is_current(contract) }} as was_current,
+        {{ is_current(columns) }} as was_current,
         {{ day_of_row() }} as day
         {%- if replacing %},
         source_file in (
-            select source_file from {{ source('landing', 'landed_files') }} where landing_id in ({{ replaced }})
+            select source_file from {{ source('landing', 'landed_files') }} where landing_id in ({{ plan.replaced }})
         ) as is_replaced
         {%- endif %}
     from {{ target }}
@@ -276,7 +99,7 @@ tied as (
     inner join {{ target }} as existing
         on {{ same_key('ties', 'existing', key) }} and {{ within('existing.' ~ key[0], ranges) }}
     where
-        {{ is_newer('winners', 'existing', contract) }}
+        {{ is_newer('winners', 'existing', plan.compared) }}
         -- The same row: of a first run that was killed before it wrote the ledger.
         or (winners.source_file = existing.source_file and winners.source_record = existing.source_record)
 ),
@@ -302,18 +125,18 @@ from compared
 
 
 {#- The same for an extract, which takes the place of all that is there. -#}
-{% macro collect_extract(target, winners, key, ranges) %}
+{% macro collect_extract(target, winners, feed, columns, ranges) %}
 select
-    {{ key_list(key, 'existing') }},
+    {{ key_list(feed.key, 'existing') }},
     existing.source_file as old_file,
-    {{ is_current(contract_names(config.meta_require('loads')), 'existing') }} as was_current,
+    {{ is_current(columns, 'existing') }} as was_current,
     {{ day_of_row() }} as old_day,
     winners.source_file as new_file,
     winners.source_file is not null as wins,
     true as leaves
 from {{ target }} as existing
-left join {{ winners }} as winners on {{ same_key('existing', 'winners', key) }}
-where {{ within(key[0], ranges) }}
+left join {{ winners }} as winners on {{ same_key('existing', 'winners', feed.key) }}
+where {{ within(feed.key[0], ranges) }}
 {% endmacro %}
 
 
@@ -328,9 +151,9 @@ where not exists (
 
 {#- Whether a row stands in production: one that says that its key is deleted is kept, so that no older version comes
     back, but does not. -#}
-{% macro is_current(contract, row=none) %}
+{% macro is_current(columns, row=none) %}
     {%- set of = row ~ '.' if row else '' -%}
-    {{ return('not ' ~ of ~ 'is_deleted' if 'is_deleted' in contract else 'true') }}
+    {{ return('not ' ~ of ~ 'is_deleted' if 'is_deleted' in columns else 'true') }}
 {% endmacro %}
 
 
@@ -341,8 +164,11 @@ where not exists (
 
 
 {#- The same, counted by file and day. -#}
-{% macro count_entering(winners, key, contract) %}
-select source_file as file, {{ day_of_row() }} as day, cast(count(case when {{ is_current(contract) }} then 1 end) as bigint) as entering
+{% macro count_entering(winners, key, columns) %}
+select
+    source_file as file,
+    {{ day_of_row() }} as day,
+    cast(count(case when {{ is_current(columns) }} then 1 end) as bigint) as entering
 {{ entering(winners, key) }}
 group by source_file, {{ day_of_row() }}
 {% endmacro %}
@@ -414,8 +240,9 @@ select min(low), max(high) from numbered group by part order by min(low)
 
 {#- The ledger before the rows move: the other files whose rows are overtaken or come back, the files that arrive, the
     files that are held. -#}
-{% macro write_ledger(feed, arriving) %}
-    {%- set ledger, verdicts = ref('load_ledger'), ref('file_verdicts') %}
+{% macro write_ledger(feed, plan) %}
+    {%- set ledger, verdicts = ref('load_ledger'), ref('file_verdicts') -%}
+    {%- set held_of = of_feed(feed) if plan.anew else of_run(feed) %}
 update {{ ledger }}
 set
     current_rows = current_rows + moved.difference,
@@ -433,7 +260,7 @@ from (
 where {{ ledger }}.source_file = moved.file and {{ lets_through(ledger ~ '.verdict') }};
 
 delete from {{ ledger }}
-where source_file in (select source_file from {{ verdicts }} where landing_id in ({{ arriving }}));
+where source_file in (select source_file from {{ verdicts }} where landing_id in ({{ plan.arriving }}));
 
 insert into {{ ledger }} ({{ ledger_columns() }})
 select
@@ -450,11 +277,11 @@ from {{ verdicts }} as arriving
 left join (
     select file, sum(entering) as current_rows from merge_entering group by file
 ) as entered on arriving.source_file = entered.file
-where arriving.landing_id in ({{ arriving }});
+where arriving.landing_id in ({{ plan.arriving }});
 
-delete from {{ ledger }} where verdict = 'held' and {{ of_run(feed) }};
+delete from {{ ledger }} where verdict = 'held' and {{ held_of }};
 
-{{ insert_held(ledger, verdicts, of_run(feed)) }}
+{{ insert_held(ledger, verdicts, held_of) }}
 {% endmacro %}
 
 
@@ -480,11 +307,9 @@ where {{ condition }};
 {% endmacro %}
 
 
-{#- After a first run or a full refresh, in its transaction: the whole ledger of a feed, of the files that the query had. -#}
-{% macro write_whole_ledger(relation, feed, arriving) %}
+{#- The whole ledger of a feed from what is stored, of some landings. -#}
+{% macro count_ledger(feed, table, landings) %}
     {%- set ledger, verdicts = ref('load_ledger'), ref('file_verdicts') %}
-{{ forget_ledger(feed) }};
-
 insert into {{ ledger }} ({{ ledger_columns() }})
 select
     passed.source_file,
@@ -499,30 +324,32 @@ select
 from {{ verdicts }} as passed
 left join (
     select source_file, count(*) as current_rows
-    from {{ relation }}
+    from {{ table }}
     where {{ is_current(contract_names(feed)) }}
     group by source_file
 ) as final on passed.source_file = final.source_file
-where passed.landing_id in ({{ arriving }});
+where passed.landing_id in ({{ landings }});
 
 {{ insert_held(ledger, verdicts, of_feed(feed)) }}
 {% endmacro %}
 
 
-{% macro forget_ledger(feed) %}
-delete from {{ ref('load_ledger') }} where {{ of_feed(feed) }}
-{%- endmacro %}
-
-
-{#- By a first run or a full refresh every day's totals become stale, those of days that are gone too. -#}
-{% macro mark_all_days(rows) %}
+{#- Before all rows of a table go: the totals of every day are stale, those of days that are gone too. -#}
+{% macro mark_days_of(table) %}
     {%- set totals = load_relation(relation_of('sales_by_day')) %}
 insert into {{ source('landing', 'touched_days') }} (day, touched_by)
-select distinct {{ day_of_row() }}, '{{ invocation_id }}' from {{ rows }}
+select day, '{{ invocation_id }}'
+from (
+    select cast(null as date) as day where false
+    {%- if table %}
+    union
+    select {{ day_of_row() }} from {{ table }}
+    {%- endif %}
     {%- if totals %}
-union
-select distinct day, '{{ invocation_id }}' from {{ totals }}
-    {%- endif %};
+    union
+    select day from {{ totals }}
+    {%- endif %}
+) as days;
 {% endmacro %}
 
 
@@ -591,20 +418,41 @@ where landing_id in ({{ older }}) and landing_id not in ({{ landings_in_force(le
 
 
 {#- A merge of files whose rows are not all accounted for would lose some, so there is none. The tests of the gate say
-    the same; this holds without them too, for `dbt run`. -#}
-{% macro stop_if_rows_are_missing() %}
-    {%- set feed = config.meta_require('loads') -%}
+    the same; this holds without them too, for `dbt run`. And a model that drops rows of its feed, or doubles them, would make
+    the ledger lie. -#}
+{% macro stop_if_rows_are_missing(feed, model_query, plan) %}
     {%- set query -%}
-        select source_file, received, valid, rejected
-        from ({{ passed_landings(ref('file_verdicts'), feed) }}) as passed
-        where received <> valid + rejected and {{ of_run() }}
-        order by source_file
+        select
+            passed.source_file,
+            passed.received,
+            passed.valid,
+            passed.rejected,
+            passed.distinct_keys,
+            coalesce(made.made_rows, 0) as made_rows
+        from ({{ passed_landings(ref('file_verdicts'), feed.name) }}) as passed
+        left join (
+            select landing_id, count(*) as made_rows
+            from (
+{{ model_query }}
+            ) as model
+            where landing_id in ({{ plan.arriving }})
+            group by landing_id
+        ) as made on passed.landing_id = made.landing_id
+        where (passed.received <> passed.valid + passed.rejected and {{ of_run(row='passed') }})
+            or (passed.landing_id in ({{ plan.arriving }}) and passed.distinct_keys <> coalesce(made.made_rows, 0))
+        order by passed.source_file
     {%- endset -%}
-    {%- for row in run_query(query).rows -%}
+    {%- for file, received, valid, rejected, keys, made in run_query(query).rows -%}
+        {%- if received != valid + rejected -%}
+            {{ exceptions.raise_compiler_error(
+                file ~ ': ' ~ received ~ ' rows were received, but ' ~ valid ~ ' are valid and ' ~ rejected
+                ~ ' rejected. Nothing was merged. Run the transform again; if it stays, the typing of '
+                ~ 'typed_' ~ feed.name ~ ' loses rows.'
+            ) }}
+        {%- endif -%}
         {{ exceptions.raise_compiler_error(
-            row[0] ~ ': ' ~ row[1] ~ ' rows were received, but ' ~ row[2] ~ ' are valid and ' ~ row[3]
-            ~ ' rejected. Nothing was merged. Run the transform again; if it stays, the typing of '
-            ~ 'typed_' ~ feed ~ ' loses rows.'
+            file ~ ' has ' ~ keys ~ ' different keys among its valid rows, and ' ~ this.identifier ~ ' makes ' ~ made
+            ~ ' rows of them. Nothing was merged. The model may add columns; it must leave one row for each that it reads.'
         ) }}
     {%- endfor -%}
 {% endmacro %}

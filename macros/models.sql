@@ -12,33 +12,22 @@
 {% endmacro %}
 
 
-{#- Every record, typed strictly, with its reject reasons; then the gate's verdict on each file. `lists` are the seeds that
-    the contract names under `listed_in`. A var stands in the meta of the models that depend on it, for dbt compares that. -#}
+{#- Every record, typed strictly, with its reject reasons; then the gate's verdict on each file. The query is of all landings, the
+    materialization types those that wait. `lists` are the seeds that the contract names under `listed_in`. A var stands in the
+    meta of the models that depend on it, for dbt compares that. -#}
 {% macro typed_rows(feed, lists=[]) %}
-{{ config(
-    materialized='incremental',
-    incremental_strategy='append',
-    meta={'types': feed, 'max_reject_rate': var('max_reject_rate')},
-    tags=[feed],
-    post_hook=["{{ judge_landings('" ~ feed ~ "') if execute }}", "{{ drop_temporary_tables() if execute }}"]
-) }}
+{{ config(materialized='typed_rows', meta={'loads': feed, 'max_reject_rate': var('max_reject_rate')}, tags=[feed]) }}
 -- depends_on: {{ ref('file_verdicts') }}, {{ source('landing', 'landed_files') }}
 {% for seed in lists -%}
 -- depends_on: {{ ref(seed) }}
 {% endfor -%}
-{{ type_rows(feed, ref('raw_' ~ feed), landings_to_type(feed)) }}
+{{ type_rows(feed, ref('raw_' ~ feed)) }}
 {% endmacro %}
 
 
-{#- The valid rows of files that were let through, of each key in each file the newest. -#}
+{#- The valid rows of contents that were let through, of each key in each content the newest. -#}
 {% macro clean_rows(feed) %}
 {{ config(materialized='view', tags=[feed]) }}
-with passed as (
-
-    {{ passed_landings(ref('file_verdicts'), feed) }}
-
-)
-
 select
     {% for column in contract_names(feed) -%}
     typed.{{ column }},
@@ -48,8 +37,8 @@ select
     typed.file_date,
     typed.landing_id
 from {{ ref('typed_' ~ feed) }} as typed
-inner join passed on typed.landing_id = passed.landing_id
-where typed.reject_reasons is null and not typed.is_overtaken
+inner join {{ ref('file_verdicts') }} as verdicts on typed.landing_id = verdicts.landing_id
+where typed.reject_reasons is null and not typed.is_overtaken and {{ lets_through('verdicts.verdict') }}
 {% endmacro %}
 
 
@@ -73,23 +62,25 @@ where typed.reject_reasons is not null
 {% endmacro %}
 
 
-{#- The newest version of each key that files in force hold, and the ledger, in one transaction (macros/merge_newest.sql).
-    `day` is the column by whose day totals are counted, for a feed that has some. -#}
-{% macro newest_rows(feed, day=none) %}
+{#- The newest version of each key that files in force hold (macros/newest/newest_version.sql), for a table from which keys can
+    be deleted: those stay, so that no older version brings them back. -#}
+{% macro newest_rows(feed) %}
 {%- do stop_if_listed_otherwise(feed) -%}
 {{ config(
-    materialized='incremental',
-    incremental_strategy='merge_newest',
-    meta={'loads': feed, 'day': day},
+    materialized='newest_version',
+    meta={'loads': feed},
     tags=[feed],
     transient=false,
-    pre_hook='{{ stop_if_rows_are_missing() if execute }}',
-    post_hook='{{ drop_temporary_tables() if execute }}'
+    pre_hook="{{ behind_the_gate('" ~ feed ~ "') }}"
 ) }}
--- Every model that a test of the gate reads is named, so that a failing one stops the merge:
--- depends_on: {{ ref('raw_' ~ feed) }}, {{ ref('typed_' ~ feed) }}, {{ ref('clean_' ~ feed) }}, {{ ref('rejected_' ~ feed) }}
--- depends_on: {{ ref('file_verdicts') }}, {{ ref('load_ledger') }}, {{ source('landing', 'landed_files') }}
-{{ newest_versions(feed) }}
+select
+    {% for column in contract_names(feed) -%}
+    {{ column }},
+    {% endfor -%}
+    source_file,
+    source_record,
+    landing_id
+from {{ ref('clean_' ~ feed) }}
 {% endmacro %}
 
 

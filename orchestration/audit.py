@@ -49,7 +49,7 @@ def never_loaded(manifest: Any) -> list[str]:
     merged = {
         node.config.meta["loads"]: node.alias
         for node in manifest.nodes.values()
-        if node.resource_type == "model" and node.config.get("incremental_strategy") == "merge_newest"
+        if node.resource_type == "model" and node.config.materialized == "newest_version"
     }
     taken = report.ask(
         "select split_part(source_file, '/', 2) as feed from staging.landed_files "

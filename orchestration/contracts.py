@@ -92,6 +92,8 @@ MODELS = {"raw": "raw_rows", "typed": "typed_rows", "clean": "clean_rows", "reje
 MODELS_OF_A_TABLE = {"newest": "newest_rows", "": "current_rows"}
 # What these macros show, beside the contract: columns that are left out, and columns that are added.
 SOURCE = {"source_file": "varchar", "source_record": "bigint"}
+# What a plain model of production calls, which selects its columns itself.
+GATED = "behind_the_gate"
 PRODUCTION = {
     "newest_rows": (set(), SOURCE),
     "current_rows": ({"is_deleted"}, SOURCE),
@@ -586,11 +588,15 @@ class _Contract:
         """
         described = self.project.described
         for name, sql in self.project.models.items():
-            called = re.search(r"\b(\w+)\(\s*['\"]" + re.escape(self.name) + r"['\"]", sql.read_text(encoding="utf-8"))
-            if called is None or called[1] not in PRODUCTION or name not in described:
+            text = sql.read_text(encoding="utf-8")
+            called = set(re.findall(r"\b(\w+)\(\s*['\"]" + re.escape(self.name) + r"['\"]", text))
+            macro, gated = next(iter(called & PRODUCTION.keys()), None), GATED in called
+            if name not in described or not (macro or gated):
                 continue
-            without, added = PRODUCTION[called[1]]
+            without, added = PRODUCTION.get(macro, (set(), SOURCE))
             built = {column: self._type(column) for column in self.contract if column not in without} | added
+            if gated:
+                built = {column: built.get(column) for column in _selected(text) if column != "landing_id"}
             for column in self.contract.keys() & added.keys():
                 what = f"The column {column} has a name that {name} uses itself."
                 self._fault(self.contract[column].line, f"{what} Choose another, for example {column}_value.")
@@ -600,12 +606,23 @@ class _Contract:
             for column, found in self._list_of(name, built).items():
                 line, data_type = found.line, found.get("data_type")
                 if column not in built:
-                    add = f"Add it to the contract in {self.file}{others}, or remove it here."
+                    where = f", and to the select in {self.project.path(sql)}" if gated else ""
+                    add = f"Add it to the contract in {self.file}{others}{where}, or remove it here."
                     what = f"{name} lists {column}, which is not built. "
                     self.project.fault(file, line, what + ("Remove it." if column in self.columns else add))
-                elif _same(data_type) != _same(built[column]):
+                elif built[column] and _same(data_type) != _same(built[column]):
                     what = f"{name} lists {column} as {data_type}, and it is built as {built[column]}"
                     self.project.fault(file, line, f"{what}, by {self.file}. Write the same type in both.")
+
+
+def _selected(model: str) -> list[str]:
+    """The columns that a plain model selects; none if it cannot be read without dbt."""
+    # Behind its configuration.
+    _, _, sql = re.sub(r"^(with|select)\b", r"\0\1", model, count=1, flags=re.MULTILINE).partition("\0")
+    try:
+        return sqlglot.parse_one(re.sub(r"\{\{.*?\}\}", "relation", sql), dialect="duckdb").named_selects
+    except sqlglot.errors.SqlglotError:
+        return []
 
 
 def _not_a_condition(rule: str, parsed: list[expressions.Expression], tokens: list[sqlglot.Token]) -> str | None:

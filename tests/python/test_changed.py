@@ -32,11 +32,11 @@ REGISTERS = {"file_verdicts", "files_to_mend", "known_files", "load_ledger", "lo
 # Changes that say the same in other words.
 CHANGES = {
     "sales_by_day": ("group by day, store_id, currency", "group by store_id, day, currency"),
-    "daily_sales": ("newest_rows('sales', day='sold_at')", "newest_rows(feed='sales', day='sold_at')"),
+    "daily_sales": ("-- where the version stands", "-- where this version stands"),
 }
 STRATEGY = (
-    "{% macro get_incremental_replace_days_sql(arguments) %}",
-    "{% macro get_incremental_replace_days_sql( arguments) %}",
+    "{%- set anew, is_empty = counts_all_days(), true -%}",
+    "{%- set anew,  is_empty = counts_all_days(), true -%}",
 )
 ALL_OF_ORDERS = {f"{prefix}orders" for prefix in ("typed_", "clean_", "rejected_", "newest_", "")}
 FILE = "models/tables/orders/orders.yml"
@@ -197,7 +197,7 @@ def test_a_contract_and_a_new_table_are_built_beside_production(production, besi
     assert production.tables() == before
 
     said = capsys.readouterr().out
-    for difference in ("contract of orders", "model prices", "macro get_incremental_replace_days_sql"):
+    for difference in ("contract of orders", "model prices", "macro materialization_totals_by_day_default"):
         assert f"  {difference}\n" in said
     expected = models_and_tests({"raw_orders", *ALL_OF_ORDERS, "sales_by_day"}, production.project) | REGISTERS
     of_prices = {f"{prefix}prices" for prefix in ("raw_", "typed_", "clean_", "rejected_", "newest_", "")}

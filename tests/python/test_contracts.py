@@ -200,7 +200,8 @@ FAULTS = {
             "daily_sales lists channel, which is not built. Add it to the contract in "
             "models/staging/sales/typed_sales.yml, to models/landing/sales/raw_sales.yml, "
             "to models/staging/sales/clean_sales.yml, "
-            "to models/staging/sales/rejected_sales.yml, or remove it here.",
+            "to models/staging/sales/rejected_sales.yml, and to the select in models/marts/sales/daily_sales.sql, "
+            "or remove it here.",
         ),
     ),
     "a column of a table's history alone": (

@@ -111,6 +111,8 @@ with names as (
 """
 RENAMED = {
     "landing_id": "(select name from names where names.landing_id = held.landing_id)",
+    # Whichever run it is.
+    "counted_by": "held.counted_by is not null",
     "touched_by": "(select list_sort(list(day)) from staging.touched_days as o where o.touched_by = held.touched_by)",
 }
 

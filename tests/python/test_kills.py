@@ -20,7 +20,7 @@ import duckdb
 import pytest
 from reference import CUSTOMERS, INVENTORY, SALES, Feed, Reference
 from test_files import CASES, file, row
-from test_sabotage import MERGE
+from test_sabotage import VERSIONS
 from test_tables import DELETED, GONE, customers, path_of, stock
 from warehouse import DATABASE, Project, Warehouse, compare
 
@@ -115,16 +115,17 @@ KINDS = {
 TORN = "select 'torn'"
 TEAR = f"commit; {TORN}; begin;\n"
 LEDGER, TYPED = (
-    "    {{ write_ledger(feed, arriving) }}\n",
+    "    {{ write_ledger(feed.name, plan) }}\n",
     "update {{ landed }}\nset\n    is_typed",
 )
-TOTALS = "    {% call in_transaction() %}\ndelete from {{ arguments.target_relation }}"
+TOTALS = "        {{ 'delete from ' ~ target"
+FORGET = "delete from {{ source('landing', 'touched_days') }} where counted_by = '{{ invocation_id }}';\n"
 SABOTAGES = {
-    "the ledger before the rows": (MERGE, {LEDGER: LEDGER + TEAR}),
+    "the ledger before the rows": (VERSIONS, {LEDGER: LEDGER + TEAR}),
     "typed before it is marked": ("macros/landings.sql", {TYPED: TEAR + TYPED}),
     "stale days forgotten before they are counted": (
         "macros/sales_by_day.sql",
-        {TOTALS: TOTALS.replace("\n", "\n{{ forget_touched_days() }};\n" + TEAR)},
+        {TOTALS: FORGET + TEAR + TOTALS},
     ),
 }
 

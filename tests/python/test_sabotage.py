@@ -11,6 +11,7 @@ from test_files import CASES, file, row
 from warehouse import Project, Warehouse, compare, patched_module
 
 MERGE = "macros/merge_newest.sql"
+VERSIONS = "macros/newest/newest_version.sql"
 GUARD = "winners.{{ version }} > existing.{{ version }} as is_newer"
 FIRST, SECOND = date(2024, 1, 1), date(2024, 1, 2)
 A, B = f"raw/sales/{FIRST}/sales_export.csv", f"raw/sales/{SECOND}/sales_export.csv"
@@ -87,7 +88,7 @@ SABOTAGES = {
     "a restated file not undone": Sabotage(
         "a file is restated without a sale",
         ("prod.daily_sales has 40 rows, expected 39\n  missing: x |", "\n  surplus: x |", "\n  surplus: y |"),
-        {MERGE: {"= landing_ids(arriving), landing_ids(replaced)": "= landing_ids(arriving), 'null'"}},
+        {VERSIONS: {"= landing_ids(arriving), landing_ids(replaced)": "= landing_ids(arriving), 'null'"}},
     ),
     "the ledger not recounted": Sabotage(
         "a correction moves a sale to another day",
@@ -131,7 +132,11 @@ SABOTAGES = {
     "held files merged": Sabotage(
         "a file is held",
         ("prod.daily_sales has 37 rows, expected 19\n  surplus: bad-",),
-        {"macros/landings.sql": {"where {{ lets_through('verdict') }}": "where true"}},
+        # A held file is neither clean nor in what a merge takes.
+        {
+            "macros/landings.sql": {"where {{ lets_through('verdict') }}": "where true"},
+            "macros/models.sql": {" and {{ lets_through('verdicts.verdict') }}": ""},
+        },
     ),
 }
 
@@ -196,7 +201,7 @@ def test_a_failing_test_of_the_gate_stops_the_merge(project: Project, tmp_path: 
 def test_the_hole_of_the_gate_shows(project: Project, tmp_path: Path) -> None:
     """A test blocks only what descends from the model that it reads."""
     copy = project.copy(tmp_path / "project")
-    copy.patch("macros/models.sql", {", {{ ref('rejected_' ~ feed) }}\n": "\n"})
+    copy.patch(VERSIONS, {", 'rejected_' ~ feed, ": ", "})
     with pytest.raises(AssertionError, match="success"):
         stops_at_the_gate(copy, tmp_path / "warehouse")
 

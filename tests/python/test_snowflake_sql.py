@@ -46,12 +46,20 @@ RUN_TIME_SQL = """
 {{ newest_landing_of(ref('file_verdicts'), ref('load_ledger'), "it's") }};
 {{ record_release(ref('file_verdicts'), "it's", "it's \\\\ agreed", 'me', '2024-01-05 12:00:00') }};
 {{ cut_keys('sale_id', 'select sale_id from ' ~ sales, 3) }};
+{%- set model = 'select sale_id, quantity, updated_at, source_file, source_record from ' ~ raw %}
+{%- set plan = {
+    'arriving': '1', 'replaced': '2', 'in_force': '2', 'anew': false, 'compared': ['sale_id', 'quantity', 'updated_at'],
+    'in_place': false
+} %}
+{{ newest_versions(feed_of('sales'), model ~ ' where landing_id in', plan) }};
 {% call in_transaction({
-    'merge_changes': collect_changes(sales, raw, ['sale_id'], 'sales', '2', [["'a'", "'b'"], ["'c'", "'d'"]]),
+    'merge_changes': collect_changes(
+        sales, raw, feed_of('sales'), plan.compared, plan, [["'a'", "'b'"], ["'c'", "'d'"]]
+    ),
     'merge_entering': count_entering(raw, ['sale_id'], contract_names('sales')),
 }) %}
-{{ stop_if_overtaken('sales', '1', '2') }}
-{{ write_ledger('sales', '1') }}
+{{ stop_if_overtaken('sales', plan) }}
+{{ write_ledger('sales', plan) }}
 {{ mark_touched_days() }}
 {{ apply_changes(sales, raw, ['sale_id'], ['sale_id', 'quantity', 'updated_at'], [["'a'", "'b'"], ["'c'", "'d'"]]) }}
 {% endcall %}

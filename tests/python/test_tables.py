@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from reference import CUSTOMERS, INVENTORY, ORDERS, PRICES, PRODUCTS, Feed, Reference
-from test_sabotage import MERGE
+from test_sabotage import MERGE, VERSIONS
 from warehouse import Project, Warehouse, compare, compare_tables
 
 FIRST, SECOND, THIRD = date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 3)
@@ -181,7 +181,7 @@ SABOTAGES: dict[str, tuple[str, str, dict[str, str]]] = {
 MORE_SABOTAGES = {
     "the last to come is the newest extract": (
         "an older extract comes later",
-        MERGE,
+        VERSIONS,
         {" ~ ')' if plan.replaced != 'null' }}": " ~ ')' }}"},
     ),
     "extracts judged anew": (
@@ -191,11 +191,11 @@ MORE_SABOTAGES = {
     ),
     "an extract by what passed, not by what is in force": (
         "a released extract waits for its day",
-        MERGE,
+        VERSIONS,
         {
-            "or landing_id in ({{ landings_in_force(ref('load_ledger'), feed) }})": (
+            "or landing_id in ({{ landings_in_force(ref('load_ledger'), feed.name) }})": (
                 "or landing_id in ("
-                "select landing_id from ({{ passed_landings(ref('file_verdicts'), feed) }}) as passed)"
+                "select landing_id from ({{ passed_landings(ref('file_verdicts'), feed.name) }}) as passed)"
             )
         },
     ),

@@ -1,15 +1,6 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='replace_days',
-    unique_key='day',
-    tags=['sales'],
-    post_hook='{{ forget_touched_days() if execute }}'
-) }}
+{{ config(materialized='totals_by_day', unique_key='day', tags=['sales']) }}
 
 -- depends_on: {{ source('landing', 'touched_days') }}
-{%- set stale = touched_days() %}
-
--- stale days: {{ stale.days | join(', ') }}; touched by: {{ stale.merges | join(', ') }}
 with sales as (
 
     select
@@ -21,9 +12,7 @@ with sales as (
         quantity * cast(unit_price as decimal(28, 2)) as amount,
         discount_amount
     from {{ ref('daily_sales') }}
-    {% if is_incremental() -%}
-    where {{ in_days('sold_at', stale.days) }}
-    {%- endif %}
+    where {{ of_stale_days('sold_at') }}
 
 )
 

@@ -1,0 +1,56 @@
+{#- The materialization `typed_rows`: the rows of the raw table of a feed, typed by its contract, and the gate's verdict on each
+    landing, in one transaction. What waits to be typed is added; a first run and a full refresh type all that has landed.
+      meta.loads  the feed -#}
+{% materialization typed_rows, default %}
+    {%- set feed = feed_of(config.meta_require('loads')) -%}
+    {%- set target, existing = this.incorporate(type='table'), load_relation(this) -%}
+    {%- set anew = existing is none or should_full_refresh() -%}
+    {%- set landings = landings_to_type(feed.name, anew) -%}
+
+    {% do adapter.dispatch('set_query_tag')() %}
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+
+    {%- set shape, is_empty = relation_like(sql), true -%}
+    {%- if anew -%}
+        {%- set is_empty = make_empty(target, existing, shape, 'select * from (' ~ sql ~ ') as typed where false', wait_to_be_typed(feed.name)) -%}
+    {%- else -%}
+        {% do process_schema_changes('fail', shape, existing) %}
+    {%- endif -%}
+    {%- set columns = adapter.get_columns_in_relation(shape) | map(attribute='name') | map('lower') | join(', ') -%}
+    {% call statement('main') %}
+        {% call in_transaction() %}
+        {#- Another run may have typed them meanwhile. -#}
+        delete from {{ target }}{{ ' where landing_id in (' ~ landings ~ ')' if is_empty }};
+
+        insert into {{ target }} ({{ columns }})
+        select {{ columns }}
+        from (
+        {{ type_rows(feed.name, ref('raw_' ~ feed.name), landings) }}
+        ) as typed;
+
+        {{ judge_landings(feed, landings) }}
+        {% endcall %}
+    {% endcall %}
+
+    {% do apply_grants(target, config.get('grants'), should_revoke(existing, full_refresh_mode=anew)) %}
+    {% do persist_docs(target, model) %}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {% do adapter.commit() %}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+
+    {{ return({'relations': [target]}) }}
+{% endmaterialization %}
+
+
+{#- The landings that are to be typed: those of this run that wait for it, or all of a feed. -#}
+{% macro landings_to_type(feed, anew) %}
+    {%- set landed = 'select * from ' ~ source('landing', 'landed_files') ~ ' where ' -%}
+    {{ return(landing_ids(landed ~ (of_feed(feed) if anew else 'not is_typed and ' ~ of_run(feed)))) }}
+{% endmacro %}
+
+
+{#- Before all typed rows of a feed go. -#}
+{% macro wait_to_be_typed(feed) %}
+update {{ source('landing', 'landed_files') }} set is_typed = false where {{ of_feed(feed) }};
+{% endmacro %}
