@@ -84,169 +84,10 @@
 {% endmacro %}
 
 
-{#- What a merge is about to do, as lists of landing numbers:
-    `arriving`  let through and not yet in the ledger, of this run; if the table is made anew, all that are let through
-    `replaced`  the earlier contents of the arriving files that are in force now
-    `in_force`  those that are replaced; if the table is made anew, all that are in force
-    `compared`  the columns whose content decides where versions tie: those of the contract, in its order
-    `in_place`  whether no key can stand twice in what arrives, so that it need not be put in order -#}
-{% macro merge_plan(feed, columns, anew) %}
-    {%- set verdicts, ledger = ref('file_verdicts'), ref('load_ledger') -%}
-    {%- if anew -%}
-        {%- set arriving, replaced = landing_ids(passed_landings(verdicts, feed.name)), 'null' -%}
-        {%- set in_force = landing_ids(landings_in_force(ledger, feed.name)) -%}
-    {%- else -%}
-        {%- set arriving = arriving_landings(verdicts, ledger, feed.name) -%}
-        {%- set replaced -%}
-            select landed.landing_id
-            from {{ source('landing', 'landed_files') }} as landed
-            inner join ({{ arriving }}) as arriving on landed.source_file = arriving.source_file
-            where landed.landing_id in ({{ landings_in_force(ledger, feed.name) }})
-        {%- endset -%}
-        {%- set arriving, replaced = landing_ids(arriving), landing_ids(replaced) -%}
-        {%- set in_force = replaced -%}
-    {%- endif -%}
-    {{ return({
-        'anew': anew,
-        'compared': contract_names(feed.name) | select('in', columns) | list,
-        'arriving': arriving,
-        'replaced': replaced,
-        'in_force': in_force,
-        'in_place': feed.kind == 'extract' or (',' not in arriving and replaced == 'null')
-    }) }}
-{% endmacro %}
-
-
-{#- The landings that are let through and are not in the ledger yet, of this run. -#}
-{% macro arriving_landings(verdicts, ledger, feed=none) %}
-select passed.*
-from ({{ passed_landings(verdicts, feed) }}) as passed
-where {{ of_run(row='passed') }}
-    {% if ledger -%}
-    and not exists (
-        select 1
-        from {{ ledger }} as ledger
-        where {{ lets_through('ledger.verdict') }}
-            and ledger.source_file = passed.source_file
-            and ledger.content_hash = passed.content_hash
-    )
-    {%- endif %}
-{% endmacro %}
-
-
-{#- Of the files that arrive, and of what comes back because an earlier content goes, the newest version of each key.
-    `model_rows` is what the model makes of landings that are still to be named. -#}
-{% macro newest_versions(feed, model_rows, plan) %}
-    {%- if feed.kind == 'extract' -%}
-        {{ return(model_rows ~ '(' ~ newest_extract(feed, plan) ~ ')') }}
-    {%- endif -%}
-    {%- set candidates -%}
-        {{ model_rows }} ({{ plan.arriving }})
-        {%- if plan.replaced != 'null' %}
-        union all
-        {{ model_rows }} ({{ landings_in_force(ref('load_ledger'), feed.name) }})
-            and landing_id not in ({{ plan.arriving }}, {{ plan.replaced }})
-            and {{ key_value(feed.key) }} in (
-                select {{ key_list(feed.key) }} from ({{ model_rows }} ({{ plan.replaced }})) as replaced
-            )
-        {%- endif %}
-    {%- endset -%}
-    {{ return(candidates if plan.in_place else newest_of(candidates, feed.key, plan.compared)) }}
-{% endmacro %}
-
-
-{% macro newest_of(rows, key, compared) %}
-with overtaken as (
-{{ overtaken_rows(rows, key, compared) }}
-)
-select *
-from ({{ rows }}) as candidates
-where not exists (
-    select 1
-    from overtaken
-    where overtaken.source_file = candidates.source_file and overtaken.source_record = candidates.source_record
-)
-{% endmacro %}
-
-
-{#- Of an extract, the one landing that the table is made of after this merge: that of the newest file, by its path; none
-    if nothing arrives. -#}
-{% macro newest_extract(feed, plan) %}
-    {%- if plan.arriving == 'null' -%}{{ return('null') }}{%- endif -%}
-    {%- set candidates -%}
-        select landing_id, source_file
-        from {{ source('landing', 'landed_files') }}
-        where landing_id in ({{ plan.arriving }})
-        {%- if not plan.anew %}
-            or landing_id in ({{ landings_in_force(ref('load_ledger'), feed.name) }})
-            {{- ' and landing_id not in (' ~ plan.replaced ~ ')' if plan.replaced != 'null' }}
-        {%- endif %}
-        qualify row_number() over (order by source_file desc, landing_id desc) = 1
-    {%- endset -%}
-    {{ return(adapter.dispatch('ids_at_its_turn')(candidates)) }}
-{% endmacro %}
-
-{% macro duckdb__ids_at_its_turn(query) %}
-    {{ return(landing_ids(query)) }}
-{% endmacro %}
-
-{#- Which one is the newest may be another one when the merge's turn has come. -#}
-{% macro snowflake__ids_at_its_turn(query) %}
-    {{ return('select landing_id from (' ~ query ~ ') as landings') }}
-{% endmacro %}
-
-
-{#- Where the newest versions are kept while they are merged:
-    `name`        of the temporary table
-    `readable`    what holds them before the transaction, to find the ranges of their keys
-    `columns_of`  a relation that has their columns
-    `computed`    the temporary tables that the transaction is to fill first: queries by name -#}
-{% macro keep_winners(query, in_place) %}
-    {{ return(adapter.dispatch('keep_winners')(query, in_place)) }}
-{% endmacro %}
-
-{#- What is read once is read in place. -#}
-{% macro duckdb__keep_winners(query, in_place) %}
-    {%- set name = 'versions_in_place' if in_place else 'newest_versions' -%}
-    {% call statement('winners', auto_begin=False) %}
-        create or replace temporary {{ 'view' if in_place else 'table' }} {{ name }} as
-        {{ query }}
-    {% endcall %}
-    {{ return({
-        'name': name, 'readable': name, 'computed': {},
-        'columns_of': api.Relation.create(database='temp', schema='main', identifier=name)
-    }) }}
-{% endmacro %}
-
-{#- They are to be read after the merge's turn has come. -#}
-{% macro snowflake__keep_winners(query, in_place) %}
-    {%- set kept = make_temp_relation(this) -%}
-    {% call statement('winners', auto_begin=False) %}
-        create or replace temporary table {{ kept }} as
-        {{ query }}
-        limit 0
-    {% endcall %}
-    {{ return({'name': kept, 'readable': '(' ~ query ~ ')', 'computed': {kept: query}, 'columns_of': kept}) }}
-{% endmacro %}
-
-
 {#- What must be so before all rows of a table go: the totals of their days are stale, and the ledger knows of no file. -#}
 {% macro forget_files(table) %}
 {{ mark_days_of(table) if config.meta_get('day') }}
 delete from {{ ref('load_ledger') }} where {{ of_feed(config.meta_require('loads')) }};
-{% endmacro %}
-
-
-{#- The ranges of the keys that are compared. -#}
-{% macro merge_ranges(feed, winners, model_rows, plan) %}
-    {%- if plan.anew or plan.arriving == 'null' -%}{{ return('none') }}{%- endif -%}
-    {%- if feed.kind == 'extract' -%}{{ return('all') }}{%- endif -%}
-    {%- set keys -%}
-        select {{ feed.key[0] }} from {{ winners }}
-        union all
-        select {{ feed.key[0] }} from ({{ model_rows }} ({{ plan.replaced }})) as replaced
-    {%- endset -%}
-    {{ return(key_ranges(feed.key[0], keys)) }}
 {% endmacro %}
 
 
@@ -286,4 +127,28 @@ delete from {{ ref('load_ledger') }} where {{ of_feed(config.meta_require('loads
 {%- endset %}
 {{ create_table_as(false, table, rows) }}
 {{ count_ledger(feed.name, table, plan.arriving) }}
+{% endmacro %}
+
+
+{#- A merge is planned before its turn. Another run may have merged a content of the arriving files since then; where the table is
+    made anew, of any file. -#}
+{% macro stop_if_overtaken(feed, plan) %}
+    {{ return(adapter.dispatch('stop_if_overtaken')(feed, plan)) }}
+{% endmacro %}
+
+
+{% macro duckdb__stop_if_overtaken(feed, plan) %}{% endmacro %}
+
+
+{% macro snowflake__stop_if_overtaken(feed, plan) %}
+{%- set landed = source('landing', 'landed_files') -%}
+select to_number('another run has merged ' || in_force.source_file || ' meanwhile. Nothing was written; run it again')
+from {{ landed }} as in_force
+{%- if not plan.anew %}
+inner join {{ landed }} as planned
+    on in_force.source_file = planned.source_file and planned.landing_id in ({{ plan.arriving }})
+{%- endif %}
+where
+    in_force.landing_id not in ({{ '-1' if plan.in_force == 'null' else plan.in_force }})
+    and in_force.landing_id in ({{ landings_in_force(ref('load_ledger'), feed) }});
 {% endmacro %}

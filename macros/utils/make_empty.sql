@@ -6,6 +6,7 @@
     {{ return(adapter.dispatch('make_empty')(table, existing, shape, query, before)) }}
 {% endmacro %}
 
+
 {#- In the transaction of what fills it, which this statement begins. -#}
 {% macro duckdb__make_empty(table, existing, shape, query, before) %}
     {% call statement('make_empty') %}
@@ -15,6 +16,7 @@
     {% endcall %}
     {{ return(true) }}
 {% endmacro %}
+
 
 {#- DDL ends a transaction. So a table whose columns stay keeps its rows, for the transaction that fills it to delete: who reads it
     meanwhile sees what was there. -#}
@@ -38,12 +40,14 @@
     {{ return(adapter.dispatch('relation_like')(query)) }}
 {% endmacro %}
 
+
 {% macro duckdb__relation_like(query) %}
     {% call statement('relation_like', auto_begin=False) %}
         create or replace temporary view columns_of_the_query as {{ query }}
     {% endcall %}
     {{ return(api.Relation.create(database='temp', schema='main', identifier='columns_of_the_query')) }}
 {% endmacro %}
+
 
 {% macro snowflake__relation_like(query) %}
     {%- set relation = make_temp_relation(this) -%}

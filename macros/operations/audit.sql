@@ -1,3 +1,32 @@
+{#- Fails while there is nothing to audit, or something that has landed or was released and is not merged. -#}
+{% macro audit_ready() %}
+    {%- set landed, verdicts = source('landing', 'landed_files'), relation_of('file_verdicts') -%}
+    {%- set ledger = load_relation(relation_of('load_ledger')) -%}
+    {%- if not (load_relation(landed) and load_relation(verdicts) and ledger) -%}
+        {{ exceptions.raise_compiler_error('Nothing has been loaded yet. Run `dbt build` first.') }}
+    {%- endif -%}
+    {%- set waiting = unfinished_files(verdicts, ledger) ~ ' order by 1' -%}
+    {%- set files = run_query(waiting).columns[0].values() -%}
+    {%- if files -%}
+        {{ exceptions.raise_compiler_error(
+            files | length ~ ' file(s) have landed or were released and are not merged yet, ' ~ files[0] ~ ' first. Run `dbt build` first.'
+        ) }}
+    {%- endif -%}
+{% endmacro %}
+
+
+{#- The registers that an audit begins with: what has landed, as if nothing of it had been typed yet. -#}
+{% macro audit_registers() %}
+    {%- do adapter.create_schema(api.Relation.create(database=target.database, schema='audit_staging')) -%}
+    {%- for name in ['landed_files', 'refused_files', 'released_files'] -%}
+        {%- set register = source('landing', name) -%}
+        {%- do run_query('create or replace table ' ~ register ~ ' as select * from ' ~ register.incorporate(path={'schema': 'staging'})) -%}
+    {%- endfor -%}
+    {%- do run_query('update ' ~ source('landing', 'landed_files') ~ ' set is_typed = false') -%}
+    {%- do adapter.commit() -%}
+{% endmacro %}
+
+
 {#- Compares every table of `prod` with its twin that an audit has built from the raw tables, row for row, and logs what
     differs. Fails if anything does. -#}
 {% macro audit_compare(shown=20) %}
@@ -50,35 +79,6 @@
             ~ '. `dbt build --full-refresh` rebuilds it.'
         ) }}
     {%- endif -%}
-{% endmacro %}
-
-
-{#- Fails while there is nothing to audit, or something that has landed or was released and is not merged. -#}
-{% macro audit_ready() %}
-    {%- set landed, verdicts = source('landing', 'landed_files'), relation_of('file_verdicts') -%}
-    {%- set ledger = load_relation(relation_of('load_ledger')) -%}
-    {%- if not (load_relation(landed) and load_relation(verdicts) and ledger) -%}
-        {{ exceptions.raise_compiler_error('Nothing has been loaded yet. Run `dbt build` first.') }}
-    {%- endif -%}
-    {%- set waiting = unfinished_files(verdicts, ledger) ~ ' order by 1' -%}
-    {%- set files = run_query(waiting).columns[0].values() -%}
-    {%- if files -%}
-        {{ exceptions.raise_compiler_error(
-            files | length ~ ' file(s) have landed or were released and are not merged yet, ' ~ files[0] ~ ' first. Run `dbt build` first.'
-        ) }}
-    {%- endif -%}
-{% endmacro %}
-
-
-{#- The registers that an audit begins with: what has landed, as if nothing of it had been typed yet. -#}
-{% macro audit_registers() %}
-    {%- do adapter.create_schema(api.Relation.create(database=target.database, schema='audit_staging')) -%}
-    {%- for name in ['landed_files', 'refused_files', 'released_files'] -%}
-        {%- set register = source('landing', name) -%}
-        {%- do run_query('create or replace table ' ~ register ~ ' as select * from ' ~ register.incorporate(path={'schema': 'staging'})) -%}
-    {%- endfor -%}
-    {%- do run_query('update ' ~ source('landing', 'landed_files') ~ ' set is_typed = false') -%}
-    {%- do adapter.commit() -%}
 {% endmacro %}
 
 

@@ -6,9 +6,11 @@
     {{ return(adapter.dispatch('full_match')(value, pattern)) }}
 {% endmacro %}
 
+
 {% macro duckdb__full_match(value, pattern) %}
     {{ return("regexp_full_match(" ~ value ~ ", '" ~ pattern ~ "')") }}
 {% endmacro %}
+
 
 {% macro snowflake__full_match(value, pattern) %}
     {{ return("regexp_like(" ~ value ~ ", '" ~ pattern ~ "')") }}
@@ -77,6 +79,7 @@
     {{ return(adapter.dispatch('iso_to_utc')(value)) }}
 {% endmacro %}
 
+
 {% macro duckdb__iso_to_utc(value) %}
     {#- A plain cast drops an offset, and is the cheaper one where there is none to honour. -#}
     {%- set has_offset = "substr(" ~ value ~ ", -6, 1) in ('+', '-') and substr(" ~ value ~ ", -3, 1) = ':'" -%}
@@ -86,6 +89,7 @@
     ) }}
 {% endmacro %}
 
+
 {% macro snowflake__iso_to_utc(value) %}
     {%- set zoned = "replace(case when regexp_like(" ~ value ~ ", '.*[+-][0-9]{2}:[0-9]{2}') then " ~ value
         ~ " else replace(" ~ value ~ ", 'Z', '') || '+00:00' end, ' ', 'T')" -%}
@@ -93,18 +97,4 @@
         "cast(convert_timezone('UTC', coalesce(try_to_timestamp_tz(" ~ zoned ~ ", 'YYYY-MM-DDTHH24:MI:SSTZH:TZM'), "
         ~ "try_to_timestamp_tz(" ~ zoned ~ ", 'YYYY-MM-DDTHH24:MI:SS.FFTZH:TZM'))) as timestamp_ntz)"
     ) }}
-{% endmacro %}
-
-
-{#- A text as a literal of the warehouse. -#}
-{% macro text_literal(text) %}
-    {{ return(adapter.dispatch('text_literal')(text | string)) }}
-{% endmacro %}
-
-{% macro default__text_literal(text) %}
-    {{ return("'" ~ text | replace("'", "''") ~ "'") }}
-{% endmacro %}
-
-{% macro snowflake__text_literal(text) %}
-    {{ return("'" ~ text | replace('\\', '\\\\') | replace("'", "''") ~ "'") }}
 {% endmacro %}

@@ -6,6 +6,7 @@
     {{ return(by_schema(builtins.ref(*varargs, **kwargs))) }}
 {% endmacro %}
 
+
 {% macro source() %}
     {{ return(by_schema(builtins.source(*varargs, **kwargs))) }}
 {% endmacro %}

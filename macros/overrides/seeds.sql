@@ -26,6 +26,7 @@
     {{ return(dbt.default__load_csv_rows(model, seed_as_text(model, agate_table, answer))) }}
 {% endmacro %}
 
+
 {% macro snowflake__load_csv_rows(model, agate_table) %}
     {%- set answer = run_query('BEGIN') -%}
     {%- set sql = dbt.default__load_csv_rows(model, seed_as_text(model, agate_table, answer)) -%}

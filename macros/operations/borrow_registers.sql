@@ -36,6 +36,7 @@
 {#- The twin of create_what_orders_runs for registers that have rows: numbers go on behind theirs. -#}
 {% macro duckdb__continue_what_orders_runs(landed) %}{% endmacro %}
 
+
 {% macro snowflake__continue_what_orders_runs(landed) %}
     {%- set last = run_query('select coalesce(max(landing_id), 0) from ' ~ landed).rows[0][0] | int -%}
     {%- set ids = landed.include(identifier=false) ~ '.landing_ids' -%}
@@ -50,9 +51,11 @@
     {{ return(adapter.dispatch('production_database')()) }}
 {% endmacro %}
 
+
 {% macro duckdb__production_database() %}
     {{ return(run_query('select database_name from duckdb_databases() where readonly and not internal').rows[0][0]) }}
 {% endmacro %}
+
 
 {% macro snowflake__production_database() %}
     {{ return(target.database) }}

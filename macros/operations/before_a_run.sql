@@ -11,6 +11,7 @@
     {{- adapter.dispatch('stop_if_threads_would_meet')() -}}
 {% endmacro %}
 
+
 {% macro duckdb__stop_if_threads_would_meet() %}
     {%- if target.threads > 1 and flags.WHICH != 'test' -%}
         {{ exceptions.raise_compiler_error(
@@ -19,6 +20,7 @@
         ) }}
     {%- endif -%}
 {% endmacro %}
+
 
 {% macro snowflake__stop_if_threads_would_meet() %}{% endmacro %}
 

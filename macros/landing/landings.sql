@@ -1,0 +1,113 @@
+{#- A landing is one content of one file, as `landed_files` registers it. Staging rows carry its number, so that a run
+    finds its own rows by a short list of numbers, whatever the history, and never those of another run. -#}
+
+{#- The newest landing of each file. -#}
+{% macro newest_landings() %}
+select *
+from {{ source('landing', 'landed_files') }}
+qualify landing_id = max(landing_id) over (partition by source_file)
+{% endmacro %}
+
+
+{#- Whether a verdict lets a file through: it passed the gate, or a person has released it. -#}
+{% macro lets_through(verdict) %}
+    {{ return(verdict ~ " in ('passed', 'released')") }}
+{% endmacro %}
+
+
+{#- The contents that persons have let through. -#}
+{% macro released_contents() %}
+select distinct
+    source_file,
+    content_hash
+from {{ source('landing', 'released_files') }}
+{% endmacro %}
+
+
+{#- The newest landing of each file that passed the gate or was released: what production is to be made of. A
+    restatement that is held leaves the earlier content there. -#}
+{% macro passed_landings(verdicts, feed=none) %}
+select *
+from {{ verdicts }}
+where {{ lets_through('verdict') }}{{ ' and ' ~ of_feed(feed) if feed }}
+qualify landing_id = max(landing_id) over (partition by source_file)
+{% endmacro %}
+
+
+{#- The files whose newest landing is held. -#}
+{% macro held_landings(verdicts) %}
+select verdicts.*
+from {{ verdicts }} as verdicts
+inner join ({{ newest_landings() }}) as newest on verdicts.landing_id = newest.landing_id
+where verdicts.verdict = 'held'
+{% endmacro %}
+
+
+{#- The landings that are let through and are not in the ledger yet, of this run. -#}
+{% macro arriving_landings(verdicts, ledger, feed=none) %}
+select passed.*
+from ({{ passed_landings(verdicts, feed) }}) as passed
+where {{ of_run(row='passed') }}
+    {% if ledger -%}
+    and not exists (
+        select 1
+        from {{ ledger }} as ledger
+        where {{ lets_through('ledger.verdict') }}
+            and ledger.source_file = passed.source_file
+            and ledger.content_hash = passed.content_hash
+    )
+    {%- endif %}
+{% endmacro %}
+
+
+{#- The files of which something has landed or was released that production, or its ledger, does not have yet. -#}
+{% macro unfinished_files(verdicts, ledger) %}
+select landed.source_file
+from {{ source('landing', 'landed_files') }} as landed
+where not landed.is_typed and {{ of_known_feeds('landed.source_file') }}
+
+union
+
+select judged.source_file
+from (
+    {{ passed_landings(verdicts) }}
+
+    union all
+
+    {{ held_landings(verdicts) }}
+) as judged
+left join {{ ledger }} as ledger
+    on judged.source_file = ledger.source_file
+    and judged.content_hash = ledger.content_hash
+    and (judged.verdict = 'held') = (ledger.verdict = 'held')
+where ledger.source_file is null and {{ of_known_feeds('judged.source_file') }}
+{% endmacro %}
+
+
+{#- The landings that production is made of now, by its ledger. A file may have come back to its content in force: until
+    the new landing is typed, it is the old one whose rows are there. -#}
+{% macro landings_in_force(ledger, feed) %}
+select max(landed.landing_id) as landing_id
+from {{ source('landing', 'landed_files') }} as landed
+inner join {{ ledger }} as ledger
+    on landed.source_file = ledger.source_file
+    and landed.content_hash = ledger.content_hash
+    and {{ lets_through('ledger.verdict') }}
+where landed.is_typed and {{ of_feed(feed, 'landed.source_file') }}
+group by landed.source_file
+{% endmacro %}
+
+
+{#- The numbers of some landings as a list of literals, 'null' for none: literals let both engines skip the history. -#}
+{% macro landing_ids(query) %}
+    {%- if not at_work() -%}{{ return('null') }}{%- endif -%}
+    {%- set ids = run_query('select landing_id from (' ~ query ~ ') as landings order by landing_id').columns[0] -%}
+    {{ return(ids.values() | join(', ') or 'null') }}
+{% endmacro %}
+
+
+{#- The day of the newest file of a feed that the ledger knows; none without. -#}
+{% macro newest_file_date(ledger, feed) %}
+    {%- if not at_work() or not load_relation(ledger) -%}{{ return(none) }}{%- endif -%}
+    {{ return(run_query('select max(file_date) from ' ~ ledger ~ ' where ' ~ of_feed(feed)).rows[0][0]) }}
+{% endmacro %}

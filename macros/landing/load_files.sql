@@ -1,0 +1,64 @@
+{#- A table of what arrived: every column of the contract as text, plus the file, its content hash and the record number.
+    New and restated files only; a malformed file goes to `refused_files` whole. The table is never dropped, not by
+    --full-refresh either: the files may be gone. A column that the contract has gained is null for what came before. -#}
+{% materialization load_files, default %}
+    {%- set relation = this.incorporate(type='table') -%}
+    {%- set feed = feed_of(config.meta_require('loads')) -%}
+    {%- set contract = contract_columns(feed.name) -%}
+
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {%- set changes = create_raw_table(relation, contract) -%}
+    {%- for change in changes %}
+        {% call statement('create_' ~ loop.index) %}
+            {{ change }}
+        {% endcall %}
+    {%- endfor %}
+    {#- Files are loaded by a cursor of their own, which cannot write a table that is altered in another transaction. -#}
+    {%- if changes -%}{%- do adapter.commit() -%}{%- endif -%}
+    {% do load_new_files(
+        relation, source('landing', 'landed_files'), source('landing', 'refused_files'), feed, contract, run_date()
+    ) %}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {% call statement('main') %}
+        select 1
+    {% endcall %}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {% do adapter.commit() %}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+
+    {{ return({'relations': [relation]}) }}
+{% endmaterialization %}
+
+
+{#- The statements after which a raw table has all columns of the contract. -#}
+{% macro create_raw_table(relation, contract) %}
+    {%- set columns = [] -%}
+    {%- for column in contract -%}{%- do columns.append({'name': column.name, 'data_type': 'varchar'}) -%}{%- endfor -%}
+    {%- for name, data_type in [
+        ('source_file', 'varchar'), ('content_hash', 'varchar'), ('source_record', 'bigint'), ('file_date', 'date'),
+        ('landing_id', 'bigint')
+    ] -%}
+        {%- do columns.append({'name': name, 'data_type': data_type}) -%}
+    {%- endfor -%}
+    {{ return(create_or_extend(relation, columns)) }}
+{% endmacro %}
+
+
+{% macro load_new_files(relation, landed, refused, feed, contract, day) %}
+    {{ return(adapter.dispatch('load_new_files')(relation, landed, refused, feed, contract, day)) }}
+{% endmacro %}
+
+
+{% macro duckdb__load_new_files(relation, landed, refused, feed, contract, day) %}
+    {%- set wanted = [] -%}
+    {%- for column in contract -%}{%- do wanted.append(api.Column(column.name, 'varchar')) -%}{%- endfor -%}
+    {% do adapter.store_relation('landing', relation, wanted, landing_root(), 'csv', {
+        'feed': feed.name, 'hourly': feed.files == 'hourly', 'run_date': day, 'landed': landed, 'refused': refused,
+        'optional': optional_columns(contract)
+    }) %}
+{% endmacro %}
+
+
+{% macro landing_root() %}
+    {{ return(env_var('LANDING_ROOT', '') or 'demo/landing') }}
+{% endmacro %}

@@ -1,0 +1,75 @@
+{#- The ranges of the keys that are compared. -#}
+{% macro merge_ranges(feed, winners, model_rows, plan) %}
+    {%- if plan.anew or plan.arriving == 'null' -%}{{ return('none') }}{%- endif -%}
+    {%- if feed.kind == 'extract' -%}{{ return('all') }}{%- endif -%}
+    {%- set keys -%}
+        select {{ feed.key[0] }} from {{ winners }}
+        union all
+        select {{ feed.key[0] }} from ({{ model_rows }} ({{ plan.replaced }})) as replaced
+    {%- endset -%}
+    {{ return(key_ranges(feed.key[0], keys)) }}
+{% endmacro %}
+
+
+{#- Ranges of literals, at most eight, that hold all of some keys: [[low, high], ...]; none without keys. One range would
+    span the history as soon as one old sale is corrected. They are cut where the four characters behind the keys' common
+    beginning leap far, a sixteenth of the whole; wherever the cuts are, no key is lost. -#}
+{% macro key_ranges(key, keys) %}
+    {%- set ends = run_query('select min(' ~ key ~ '), max(' ~ key ~ ') from (' ~ keys ~ ') as keys').rows[0] -%}
+    {%- if ends[0] is none -%}{{ return(none) }}{%- endif -%}
+    {%- set length = namespace(common=0) -%}
+    {%- for a, b in zip(ends[0], ends[1]) -%}
+        {%- if a == b and length.common == loop.index0 -%}{%- set length.common = loop.index -%}{%- endif -%}
+    {%- endfor -%}
+    {%- set ranges = [] -%}
+    {%- for low, high in run_query(cut_keys(key, keys, length.common)).rows -%}
+        {%- do ranges.append([text_literal(low), text_literal(high)]) -%}
+    {%- endfor -%}
+    {{ return(ranges) }}
+{% endmacro %}
+
+
+{% macro cut_keys(key, keys, common, cuts=7) %}
+with places as (
+    select substr({{ key }}, {{ common + 1 }}, 4) as place, min({{ key }}) as low, max({{ key }}) as high
+    from ({{ keys }}) as keys
+    group by substr({{ key }}, {{ common + 1 }}, 4)
+),
+leaps as (
+    select
+        low,
+        high,
+        {% set number -%}
+            {% for digit in range(4) -%}
+            greatest(0, least(unicode(substr(place, {{ digit + 1 }}, 1)) - 48, 75)) * {{ 76 ** (3 - digit) }}
+            {{- ' + ' if not loop.last }}
+            {%- endfor %}
+        {%- endset -%}
+        {{ number }} - lag({{ number }}) over (order by low) as leap
+    from places
+),
+ranked as (
+    select
+        low,
+        high,
+        row_number() over (order by leap desc nulls last, low) <= {{ cuts }} and leap * 16 > sum(leap) over () as is_cut
+    from leaps
+),
+numbered as (
+    select low, high, sum(case when is_cut then 1 else 0 end) over (order by low rows unbounded preceding) as part
+    from ranked
+)
+select min(low), max(high) from numbered group by part order by min(low)
+{% endmacro %}
+
+
+{#- The condition that a key lies in one of the ranges, or in `all` or `none`: it lets the engine skip the history and can
+    never lose a match. -#}
+{% macro within(key, ranges) %}
+    {%- if ranges is string -%}{{ return('true' if ranges == 'all' else 'false') }}{%- endif -%}
+    {%- set conditions = [] -%}
+    {%- for range in ranges or [] -%}
+        {%- do conditions.append(key ~ ' between ' ~ range | join(' and ')) -%}
+    {%- endfor -%}
+    {{ return('(' ~ (conditions | join(' or ') or 'false') ~ ')') }}
+{% endmacro %}

@@ -1,0 +1,90 @@
+{#- Before all rows of a table go: the totals of every day are stale, those of days that are gone too. -#}
+{% macro mark_days_of(table) %}
+    {%- set totals = load_relation(relation_of('sales_by_day')) %}
+insert into {{ source('landing', 'touched_days') }} (day, touched_by)
+select day, '{{ invocation_id }}'
+from (
+    select cast(null as date) as day where false
+    {%- if table %}
+    union
+    select {{ day_of_row() }} from {{ table }}
+    {%- endif %}
+    {%- if totals %}
+    union
+    select day from {{ totals }}
+    {%- endif %}
+) as days;
+{% endmacro %}
+
+
+{#- The days whose totals are stale from now on, until sales_by_day has counted them again. -#}
+{% macro mark_touched_days() %}
+insert into {{ source('landing', 'touched_days') }} (day, touched_by)
+select distinct day, '{{ invocation_id }}'
+from (
+    select old_day as day from merge_changes where leaves
+    union all
+    select day from merge_entering
+) as days;
+{% endmacro %}
+
+
+{#- Before all totals go. -#}
+{% macro mark_days(query, day) %}
+insert into {{ source('landing', 'touched_days') }} (day, touched_by, counted_by)
+select distinct {{ day }}, '{{ invocation_id }}', '{{ invocation_id }}' from ({{ query }}) as totals;
+{% endmacro %}
+
+
+{#- The condition that a timestamp is of a day that is to be counted: true if all are. -#}
+{% macro of_stale_days(column) %}
+    {%- if not at_work() -%}{{ return('true') }}{%- endif -%}
+    {%- set days = take_stale_days() -%}
+    {{ return('true' if counts_all_days() else in_days(column, days)) }}
+{% endmacro %}
+
+
+{#- Takes the stale days upon this invocation, and returns them as ISO dates. What a merge marks from here on stays for the
+    next run. What a killed run had taken is taken over. -#}
+{% macro take_stale_days() %}
+    {%- do run_query('update ' ~ source('landing', 'touched_days') ~ " set counted_by = '" ~ invocation_id ~ "'") -%}
+    {{ return(taken_days()) }}
+{% endmacro %}
+
+
+{#- On Snowflake another run may take days over meanwhile: it counts them. -#}
+{% macro taken_days() %}
+    {%- set query -%}
+        select distinct day from {{ source('landing', 'touched_days') }} where counted_by = '{{ invocation_id }}' order by day
+    {%- endset -%}
+    {{ return(run_query(query).columns[0].values() | map('string') | list) }}
+{% endmacro %}
+
+
+{#- The condition that a timestamp is of one of the days: a range of literals for each run of days, which lets the engine
+    skip the history; of very many runs only the whole. -#}
+{% macro in_days(column, days, most_runs=30) %}
+    {%- if not days -%}{{ return('false') }}{%- endif -%}
+    {%- set runs, day = [], modules.datetime.timedelta(days=1) -%}
+    {%- for iso in days -%}
+        {%- set date = modules.datetime.date.fromisoformat(iso) -%}
+        {%- if runs and runs[-1][1] == date -%}
+            {%- do runs[-1].insert(1, date + day) -%}
+        {%- else -%}
+            {%- do runs.append([date, date + day]) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- set runs = runs if runs | length <= most_runs else [[runs[0][0], runs[-1][1]]] -%}
+    {%- set conditions = [] -%}
+    {%- for run in runs -%}
+        {%- do conditions.append(
+            column ~ " >= cast('" ~ run[0] ~ "' as timestamp) and " ~ column ~ " < cast('" ~ run[1] ~ "' as timestamp)"
+        ) -%}
+    {%- endfor -%}
+    {{ return('(' ~ conditions | join(' or ') ~ ') and cast(' ~ column ~ ' as date) in (' ~ day_list(days) ~ ')') }}
+{% endmacro %}
+
+
+{% macro day_list(days) %}
+    {{ return("cast('" ~ days | join("' as date), cast('") ~ "' as date)" if days else 'null') }}
+{% endmacro %}
