@@ -31,7 +31,7 @@
 {#- The values of a seed as a list of SQL literals: rows are
     compared with it without a join. -#}
 {% macro accepted_values(seed, column) %}
-    {%- if not at_work() -%}{{ return("''") }}{%- endif -%}
+    {%- if not is_executing() -%}{{ return("''") }}{%- endif -%}
     {%- if load_relation(ref(seed)) is none -%}
         {{ exceptions.raise_compiler_error('The accepted values are not there yet. Run `dbt seed` first, or `dbt build`.') }}
     {%- endif -%}

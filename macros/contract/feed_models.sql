@@ -8,7 +8,7 @@
     full_refresh=false,
     tags=[feed]
 ) }}
--- depends_on: {{ ref('file_verdicts') }}, {{ source('landing', 'landed_files') }}, {{ source('landing', 'refused_files') }}
+-- depends_on: {{ ref('landed_files') }}, {{ ref('refused_files') }}
 {% endmacro %}
 
 
@@ -17,7 +17,7 @@
     meta of the models that depend on it, for dbt compares that. -#}
 {% macro typed_rows(feed, lists=[]) %}
 {{ config(materialized='typed_rows', meta={'loads': feed, 'max_reject_rate': var('max_reject_rate')}, tags=[feed]) }}
--- depends_on: {{ ref('file_verdicts') }}, {{ source('landing', 'landed_files') }}
+-- depends_on: {{ ref('landed_files') }}, {{ ref('released_files') }}
 {% for seed in lists -%}
 -- depends_on: {{ ref(seed) }}
 {% endfor -%}
@@ -65,7 +65,6 @@ where typed.reject_reasons is not null
 {#- The newest version of each key that files in force hold (macros/newest/newest_version.sql), for a table from which keys can
     be deleted: those stay, so that no older version brings them back. -#}
 {% macro newest_rows(feed) %}
-{%- do stop_if_listed_otherwise(feed) -%}
 {{ config(
     materialized='newest_version',
     meta={'loads': feed},
@@ -84,113 +83,41 @@ from {{ ref('clean_' ~ feed) }}
 {% endmacro %}
 
 
-{#- What readers know as the table: the newest versions, without those that say that their key is deleted. -#}
-{% macro current_rows(feed) %}
-{%- do stop_if_listed_otherwise(feed, without=['is_deleted']) -%}
-{{ config(materialized='view', schema='prod', contract={'enforced': true}, tags=[feed]) }}
-select
-    {% for column in contract_names(feed) if column != 'is_deleted' -%}
-    {{ column }},
-    {% endfor -%}
-    source_file,
-    source_record
-from {{ ref('newest_' ~ feed) }}
-{%- if execute %}
-where {{ is_current(contract_names(feed)) }}
-{%- endif %}
-{% endmacro %}
-
-
 {#- Every version of each key that a file in force holds, with the time in which it was the newest: a function of the files
     alone. Of versions with one `updated_at` the one that would win counts. -#}
 {% macro version_rows(feed) %}
-{%- do stop_if_listed_otherwise(
-    feed, without=['is_deleted', 'updated_at'], added={'valid_from': 'timestamp', 'valid_to': 'timestamp'}
-) -%}
-{{ config(materialized='view', schema='prod', contract={'enforced': true}, tags=[feed]) }}
-{%- set feed = feed_of(feed) if execute else {'name': feed, 'key': []} -%}
-{%- set contract = contract_names(feed.name) -%}
-{%- set columns = contract | reject('in', ['is_deleted', 'updated_at']) | list %}
--- depends_on: {{ ref('newest_' ~ feed.name) }}, {{ source('landing', 'landed_files') }}
+{{ config(materialized='view', tags=[feed]) }}
+-- depends_on: {{ ref('newest_' ~ feed) }}, {{ ref('landed_files') }}
 with in_force as (
 
-    {{ landings_in_force(ref('load_ledger'), feed.name) }}
+    {{ landings_in_force(ref('load_ledger'), feed) }}
 
 ),
 
 versions as (
 
     select typed.*
-    from {{ ref('typed_' ~ feed.name) }} as typed
+    from {{ ref('typed_' ~ feed) }} as typed
     inner join in_force on typed.landing_id = in_force.landing_id
     where typed.reject_reasons is null
     {%- if execute %}
     qualify row_number() over (
-        partition by {{ key_list(feed.key, 'typed') }}, typed.updated_at
-        order by {{ newest_first(contract, row='typed') }}
+        partition by {{ key_list(feed_of(feed).key, 'typed') }}, typed.updated_at
+        order by {{ newest_first(contract_names(feed), row='typed') }}
     ) = 1
     {%- endif %}
-
-),
-
-intervals as (
-
-    select
-        *,
-        updated_at as valid_from
-        {%- if execute %},
-        lead(updated_at) over (partition by {{ key_list(feed.key) }} order by updated_at) as valid_to
-        {%- endif %}
-    from versions
 
 )
 
 select
-    {% for column in columns -%}
+    {% for column in contract_names(feed) -%}
     {{ column }},
     {% endfor -%}
-    valid_from,
-    valid_to,
+    updated_at as valid_from,
+    {% if execute -%}
+    lead(updated_at) over (partition by {{ key_list(feed_of(feed).key) }} order by updated_at) as valid_to,
+    {% endif -%}
     source_file,
     source_record
-from intervals
-{%- if execute %}
-where {{ is_current(contract) }}
-{%- endif %}
-{% endmacro %}
-
-
-{#- A model of production whose properties list other columns than are built, or other types, stops before it writes anything.
-    dbt itself would notice when the table is made anew, and not before. -#}
-{% macro stop_if_listed_otherwise(feed, without=[], added={}) %}
-    {%- if not execute or model.resource_type != 'model' -%}{{ return('') }}{%- endif -%}
-    {%- set built, differences = {}, [] -%}
-    {%- for column in contract_columns(feed) if column.name not in without -%}
-        {%- do built.update({column.name: column.data_type}) -%}
-    {%- endfor -%}
-    {%- do built.update(dict(added, source_file='varchar', source_record='bigint')) -%}
-    {%- for name in built if name not in model.columns -%}
-        {%- do differences.append(name ~ ' is built and not listed') -%}
-    {%- endfor -%}
-    {%- for name, column in model.columns.items() -%}
-        {%- if name not in built -%}
-            {%- do differences.append(name ~ ' is listed and not built') -%}
-        {%- elif plain_type(column.data_type) != plain_type(built[name]) -%}
-            {%- do differences.append(name ~ ' is listed as ' ~ column.data_type ~ ' and built as ' ~ built[name]) -%}
-        {%- endif -%}
-    {%- endfor -%}
-    {%- if differences -%}
-        {%- set contract = graph.nodes['model.' ~ project_name ~ '.' ~ feed_of(feed).contract] -%}
-        {{ exceptions.raise_compiler_error(
-            'The columns of ' ~ model.name ~ ' in ' ~ model.patch_path.split('://')[1] ~ ' are not those of the contract in '
-            ~ contract.patch_path.split('://')[1] ~ ': ' ~ differences | join(', ')
-            ~ '. Nothing was written. Write the same columns and types in both.'
-        ) }}
-    {%- endif -%}
-{% endmacro %}
-
-
-{#- A type without what does not matter in its writing. -#}
-{% macro plain_type(data_type) %}
-    {{ return(data_type | string | lower | replace(' ', '') | replace('text', 'varchar')) }}
+from versions
 {% endmacro %}

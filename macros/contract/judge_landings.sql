@@ -2,7 +2,7 @@
     judged alone, by its own rows. Only an extract is also compared with the one before it, so extracts are judged one by
     one, in their order. -#}
 {% macro judge_landings(feed, typed) %}
-    {%- set landed = source('landing', 'landed_files') -%}
+    {%- set landed = ref('landed_files') -%}
     {%- if feed.shrinks_by is defined and typed != 'null' -%}
         {%- set in_order = 'select landing_id from ' ~ landed ~ ' where landing_id in (' ~ typed ~ ') order by source_file, landing_id' -%}
         {%- for landing_id in run_query(in_order).columns[0].values() -%}
@@ -92,9 +92,23 @@ coalesce(
     ),
     coalesce(measures.valid, 0) < (
         select (1 - {{ feed.shrinks_by }}) * max_by(earlier.valid, earlier.source_file)
-        from ({{ passed_landings(ref('file_verdicts'), feed.name) }}) as earlier
+        from ({{ typed_and_let_through(landed, feed.name) }}) as earlier
         where earlier.source_file < (select max(one.source_file) from {{ landed }} as one where one.landing_id = {{ landing_id }})
     ),
     false
 )
 {%- endmacro %}
+
+
+{#- What file_verdicts says of the files of a feed that are let through, while the typing goes on: that view comes after it. -#}
+{% macro typed_and_let_through(landed, feed) %}
+select
+    source_file,
+    valid
+from {{ landed }}
+where
+    is_typed
+    and {{ of_feed(feed) }}
+    and (failed_checks is null or (source_file, content_hash) in ({{ released_contents() }}))
+qualify landing_id = max(landing_id) over (partition by source_file)
+{% endmacro %}

@@ -45,12 +45,12 @@
 
 {#- The landings that are to be typed: those of this run that wait for it, or all of a feed. -#}
 {% macro landings_to_type(feed, anew) %}
-    {%- set landed = 'select * from ' ~ source('landing', 'landed_files') ~ ' where ' -%}
+    {%- set landed = 'select * from ' ~ ref('landed_files') ~ ' where ' -%}
     {{ return(landing_ids(landed ~ (of_feed(feed) if anew else 'not is_typed and ' ~ of_run(feed)))) }}
 {% endmacro %}
 
 
 {#- Before all typed rows of a feed go. -#}
 {% macro wait_to_be_typed(feed) %}
-update {{ source('landing', 'landed_files') }} set is_typed = false where {{ of_feed(feed) }};
+update {{ ref('landed_files') }} set is_typed = false where {{ of_feed(feed) }};
 {% endmacro %}

@@ -4,7 +4,7 @@
 {#- The newest landing of each file. -#}
 {% macro newest_landings() %}
 select *
-from {{ source('landing', 'landed_files') }}
+from {{ ref('landed_files') }}
 qualify landing_id = max(landing_id) over (partition by source_file)
 {% endmacro %}
 
@@ -20,7 +20,7 @@ qualify landing_id = max(landing_id) over (partition by source_file)
 select distinct
     source_file,
     content_hash
-from {{ source('landing', 'released_files') }}
+from {{ ref('released_files') }}
 {% endmacro %}
 
 
@@ -63,7 +63,7 @@ where {{ of_run(row='passed') }}
 {#- The files of which something has landed or was released that production, or its ledger, does not have yet. -#}
 {% macro unfinished_files(verdicts, ledger) %}
 select landed.source_file
-from {{ source('landing', 'landed_files') }} as landed
+from {{ ref('landed_files') }} as landed
 where not landed.is_typed and {{ of_known_feeds('landed.source_file') }}
 
 union
@@ -88,7 +88,7 @@ where ledger.source_file is null and {{ of_known_feeds('judged.source_file') }}
     the new landing is typed, it is the old one whose rows are there. -#}
 {% macro landings_in_force(ledger, feed) %}
 select max(landed.landing_id) as landing_id
-from {{ source('landing', 'landed_files') }} as landed
+from {{ ref('landed_files') }} as landed
 inner join {{ ledger }} as ledger
     on landed.source_file = ledger.source_file
     and landed.content_hash = ledger.content_hash
@@ -100,7 +100,7 @@ group by landed.source_file
 
 {#- The numbers of some landings as a list of literals, 'null' for none: literals let both engines skip the history. -#}
 {% macro landing_ids(query) %}
-    {%- if not at_work() -%}{{ return('null') }}{%- endif -%}
+    {%- if not is_executing() -%}{{ return('null') }}{%- endif -%}
     {%- set ids = run_query('select landing_id from (' ~ query ~ ') as landings order by landing_id').columns[0] -%}
     {{ return(ids.values() | join(', ') or 'null') }}
 {% endmacro %}
@@ -108,6 +108,6 @@ group by landed.source_file
 
 {#- The day of the newest file of a feed that the ledger knows; none without. -#}
 {% macro newest_file_date(ledger, feed) %}
-    {%- if not at_work() or not load_relation(ledger) -%}{{ return(none) }}{%- endif -%}
+    {%- if not is_executing() or not load_relation(ledger) -%}{{ return(none) }}{%- endif -%}
     {{ return(run_query('select max(file_date) from ' ~ ledger ~ ' where ' ~ of_feed(feed)).rows[0][0]) }}
 {% endmacro %}

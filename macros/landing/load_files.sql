@@ -16,7 +16,7 @@
     {#- Files are loaded by a cursor of their own, which cannot write a table that is altered in another transaction. -#}
     {%- if changes -%}{%- do adapter.commit() -%}{%- endif -%}
     {% do load_new_files(
-        relation, source('landing', 'landed_files'), source('landing', 'refused_files'), feed, contract, run_date()
+        relation, ref('landed_files'), ref('refused_files'), feed, contract, run_date()
     ) %}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {% call statement('main') %}

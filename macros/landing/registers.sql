@@ -1,8 +1,10 @@
-{#- A table that is made empty, once, and is never made anew: its rows are written by others, in transactions of theirs. A
-    column that the contract has gained is null for what was there before. -#}
+{#- The materialization `register`: a table that is made empty, once, and is never made anew, for its rows are written by
+    others, in transactions of theirs. Its columns are those of its properties file; one that they have gained is null for
+    what was there before.
+      meta.formerly  the name that it had in an earlier version of this project -#}
 {% materialization register, default %}
     {%- set relation = this.incorporate(type='table') -%}
-    {%- set is_there = load_relation(relation) -%}
+    {%- set is_there = load_relation(relation) or take_over(relation, config.meta_get('formerly')) -%}
 
     {% do adapter.dispatch('set_query_tag')() %}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
@@ -45,33 +47,41 @@ create table if not exists {{ table }} (
 {% endmacro %}
 
 
-{#- What loads and merges write down: a pre-hook of the first model that reads it. -#}
-{% macro create_registers() %}
-    {{- adapter.dispatch('create_what_orders_runs')(source('landing', 'landed_files')) -}}
-    {%- for name in ['landed_files', 'refused_files', 'released_files', 'touched_days'] -%}
-        {%- for statement in create_or_extend(source('landing', name), source_columns(name).values()) %}
-            {{ statement }};
-        {%- endfor -%}
-    {%- endfor %}
+{#- The register under the name that it had before, renamed; none if there is none. -#}
+{% macro take_over(relation, formerly) %}
+    {%- set former = load_relation(relation.incorporate(path={'identifier': formerly})) if formerly -%}
+    {%- if former -%}{%- do adapter.rename_relation(former, relation) -%}{%- endif -%}
+    {{ return(load_relation(relation) if former else none) }}
 {% endmacro %}
 
 
-{% macro source_columns(name) %}
-    {%- set found = graph.sources.values() | selectattr('name', 'equalto', name) | list -%}
-    {{ return(found[0].columns) }}
+{#- What the order of loads hangs on: a pre-hook of landed_files. The numbers of landings must grow, which Snowflake's sequences
+    do in ORDER only; and its transactions come one after the other by a lock, a row that each of them updates. DuckDB has one
+    writer, which counts. The statements by which it is there.
+      last  the number of the last landing, where the register was copied -#}
+{% macro create_what_orders_loads(last=none) %}
+    {{ return(adapter.dispatch('create_what_orders_loads')(relation_of('landed_files'), last)) }}
+{% endmacro %}
+
+{% macro duckdb__create_what_orders_loads(landed, last) %}{{ return([]) }}{% endmacro %}
+
+{% macro snowflake__create_what_orders_loads(landed, last) %}
+    {%- set statements, first = [], (last or 0) + 1 -%}
+    {%- if schema_prefix() -%}{%- do statements.append(create_session_schema()) -%}{%- endif -%}
+    {%- if last is not none or not load_relation(landed) -%}
+        {%- set ids = landed.include(identifier=false) ~ '.landing_ids' -%}
+        {%- do statements.append('create sequence if not exists ' ~ ids ~ ' start ' ~ first ~ ' increment 1 order') -%}
+    {%- endif -%}
+    {%- if not load_relation(merge_lock()) -%}
+        {%- do statements.append('create table if not exists ' ~ merge_lock() ~ ' as select cast(0 as bigint) as turn') -%}
+    {%- endif -%}
+    {{ return(statements) }}
 {% endmacro %}
 
 
-{#- The numbers of landings must grow, which Snowflake's sequences do in ORDER only; and transactions take turns by a
-    row that each of them updates. DuckDB has one writer, which counts. -#}
-{% macro duckdb__create_what_orders_runs(landed) %}{% endmacro %}
-
-
-{% macro snowflake__create_what_orders_runs(landed) %}
-    {%- if not load_relation(landed) %}create sequence if not exists {{ landed.include(identifier=false) }}.landing_ids start 1 increment 1 order;{% endif -%}
-    {%- if schema_prefix() %}{{ create_session_schema() }};{% endif -%}
-    {%- set turns = source('landing', 'merge_turns') -%}
-    {%- if not load_relation(turns) %}create table if not exists {{ turns }} as select cast(0 as bigint) as turn;{% endif -%}
+{#- The table with the row that is the lock. -#}
+{% macro merge_lock() %}
+    {{ return(relation_of('landed_files').incorporate(path={'identifier': 'merge_lock'})) }}
 {% endmacro %}
 
 

@@ -12,7 +12,7 @@ with existing as (
         {{ day_of_row() }} as day
         {%- if replacing %},
         source_file in (
-            select source_file from {{ source('landing', 'landed_files') }} where landing_id in ({{ plan.replaced }})
+            select source_file from {{ ref('landed_files') }} where landing_id in ({{ plan.replaced }})
         ) as is_replaced
         {%- endif %}
     from {{ target }}

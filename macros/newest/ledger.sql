@@ -87,7 +87,7 @@ where passed.landing_id in ({{ landings }});
 
 {#- Removes what is left in staging of contents that are neither the newest of their file nor in force. -#}
 {% macro forget_landings(feed) %}
-    {%- set landed, ledger = source('landing', 'landed_files'), ref('load_ledger') -%}
+    {%- set landed, ledger = ref('landed_files'), ref('load_ledger') -%}
     {%- set older -%}
         select landing_id
         from {{ landed }}

@@ -58,10 +58,12 @@
 {#- A hook of such a model, empty when it runs. What it names the model depends on: what the materialization reads, and every
     model that a test of the gate reads, so that a failing one stops the merge. dbt takes it from here at parse. -#}
 {% macro behind_the_gate(feed) %}
-    {%- for name in ['raw_' ~ feed, 'typed_' ~ feed, 'clean_' ~ feed, 'rejected_' ~ feed, 'file_verdicts', 'load_ledger'] -%}
+    {%- for name in [
+        'raw_' ~ feed, 'typed_' ~ feed, 'clean_' ~ feed, 'rejected_' ~ feed, 'file_verdicts', 'landed_files', 'load_ledger',
+        'stale_days'
+    ] -%}
         {%- do ref(name) -%}
     {%- endfor -%}
-    {%- do source('landing', 'landed_files') -%}
     {#- So that `state:modified` sees a change of the merge: dbt looks for calls, and takes no notice of materializations. -#}
     {%- if false -%}{%- do materialization_newest_version_default() -%}{%- endif -%}
 {% endmacro %}
@@ -107,7 +109,7 @@ delete from {{ ref('load_ledger') }} where {{ of_feed(config.meta_require('loads
     delete from {{ table }};
     {%- endif %}
     {{ write_ledger(feed.name, plan) }}
-    {{ mark_touched_days() if config.meta_get('day') }}
+    {{ mark_stale_days() if config.meta_get('day') }}
     {{ apply_changes(table, winners.name, feed.key, columns, ranges) }}
     {{ forget_landings(feed.name) }}
     {% endcall %}
@@ -130,7 +132,7 @@ delete from {{ ref('load_ledger') }} where {{ of_feed(config.meta_require('loads
 {% endmacro %}
 
 
-{#- A merge is planned before its turn. Another run may have merged a content of the arriving files since then; where the table is
+{#- A merge is planned before it has the lock. Another run may have merged a content of the arriving files since then; where the table is
     made anew, of any file. -#}
 {% macro stop_if_overtaken(feed, plan) %}
     {{ return(adapter.dispatch('stop_if_overtaken')(feed, plan)) }}
@@ -141,7 +143,7 @@ delete from {{ ref('load_ledger') }} where {{ of_feed(config.meta_require('loads
 
 
 {% macro snowflake__stop_if_overtaken(feed, plan) %}
-{%- set landed = source('landing', 'landed_files') -%}
+{%- set landed = ref('landed_files') -%}
 select to_number('another run has merged ' || in_force.source_file || ' meanwhile. Nothing was written; run it again')
 from {{ landed }} as in_force
 {%- if not plan.anew %}

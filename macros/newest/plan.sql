@@ -13,7 +13,7 @@
         {%- set arriving = arriving_landings(verdicts, ledger, feed.name) -%}
         {%- set replaced -%}
             select landed.landing_id
-            from {{ source('landing', 'landed_files') }} as landed
+            from {{ ref('landed_files') }} as landed
             inner join ({{ arriving }}) as arriving on landed.source_file = arriving.source_file
             where landed.landing_id in ({{ landings_in_force(ledger, feed.name) }})
         {%- endset -%}
@@ -72,7 +72,7 @@ where not exists (
     {%- if plan.arriving == 'null' -%}{{ return('null') }}{%- endif -%}
     {%- set candidates -%}
         select landing_id, source_file
-        from {{ source('landing', 'landed_files') }}
+        from {{ ref('landed_files') }}
         where landing_id in ({{ plan.arriving }})
         {%- if not plan.anew %}
             or landing_id in ({{ landings_in_force(ref('load_ledger'), feed.name) }})
@@ -80,17 +80,17 @@ where not exists (
         {%- endif %}
         qualify row_number() over (order by source_file desc, landing_id desc) = 1
     {%- endset -%}
-    {{ return(adapter.dispatch('ids_at_its_turn')(candidates)) }}
+    {{ return(adapter.dispatch('ids_under_lock')(candidates)) }}
 {% endmacro %}
 
 
-{% macro duckdb__ids_at_its_turn(query) %}
+{% macro duckdb__ids_under_lock(query) %}
     {{ return(landing_ids(query)) }}
 {% endmacro %}
 
 
-{#- Which one is the newest may be another one when the merge's turn has come. -#}
-{% macro snowflake__ids_at_its_turn(query) %}
+{#- Which one is the newest may be another one once the merge has the lock. -#}
+{% macro snowflake__ids_under_lock(query) %}
     {{ return('select landing_id from (' ~ query ~ ') as landings') }}
 {% endmacro %}
 
@@ -119,7 +119,7 @@ where not exists (
 {% endmacro %}
 
 
-{#- They are to be read after the merge's turn has come. -#}
+{#- They are to be read under the lock. -#}
 {% macro snowflake__keep_winners(query, in_place) %}
     {%- set kept = make_temp_relation(this) -%}
     {% call statement('winners', auto_begin=False) %}

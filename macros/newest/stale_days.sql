@@ -1,7 +1,7 @@
 {#- Before all rows of a table go: the totals of every day are stale, those of days that are gone too. -#}
 {% macro mark_days_of(table) %}
     {%- set totals = load_relation(relation_of('sales_by_day')) %}
-insert into {{ source('landing', 'touched_days') }} (day, touched_by)
+insert into {{ ref('stale_days') }} (day, touched_by)
 select day, '{{ invocation_id }}'
 from (
     select cast(null as date) as day where false
@@ -18,8 +18,8 @@ from (
 
 
 {#- The days whose totals are stale from now on, until sales_by_day has counted them again. -#}
-{% macro mark_touched_days() %}
-insert into {{ source('landing', 'touched_days') }} (day, touched_by)
+{% macro mark_stale_days() %}
+insert into {{ ref('stale_days') }} (day, touched_by)
 select distinct day, '{{ invocation_id }}'
 from (
     select old_day as day from merge_changes where leaves
@@ -31,14 +31,14 @@ from (
 
 {#- Before all totals go. -#}
 {% macro mark_days(query, day) %}
-insert into {{ source('landing', 'touched_days') }} (day, touched_by, counted_by)
+insert into {{ ref('stale_days') }} (day, touched_by, counted_by)
 select distinct {{ day }}, '{{ invocation_id }}', '{{ invocation_id }}' from ({{ query }}) as totals;
 {% endmacro %}
 
 
 {#- The condition that a timestamp is of a day that is to be counted: true if all are. -#}
 {% macro of_stale_days(column) %}
-    {%- if not at_work() -%}{{ return('true') }}{%- endif -%}
+    {%- if not is_executing() -%}{{ return('true') }}{%- endif -%}
     {%- set days = take_stale_days() -%}
     {{ return('true' if counts_all_days() else in_days(column, days)) }}
 {% endmacro %}
@@ -47,7 +47,7 @@ select distinct {{ day }}, '{{ invocation_id }}', '{{ invocation_id }}' from ({{
 {#- Takes the stale days upon this invocation, and returns them as ISO dates. What a merge marks from here on stays for the
     next run. What a killed run had taken is taken over. -#}
 {% macro take_stale_days() %}
-    {%- do run_query('update ' ~ source('landing', 'touched_days') ~ " set counted_by = '" ~ invocation_id ~ "'") -%}
+    {%- do run_query('update ' ~ ref('stale_days') ~ " set counted_by = '" ~ invocation_id ~ "'") -%}
     {{ return(taken_days()) }}
 {% endmacro %}
 
@@ -55,7 +55,7 @@ select distinct {{ day }}, '{{ invocation_id }}', '{{ invocation_id }}' from ({{
 {#- On Snowflake another run may take days over meanwhile: it counts them. -#}
 {% macro taken_days() %}
     {%- set query -%}
-        select distinct day from {{ source('landing', 'touched_days') }} where counted_by = '{{ invocation_id }}' order by day
+        select distinct day from {{ ref('stale_days') }} where counted_by = '{{ invocation_id }}' order by day
     {%- endset -%}
     {{ return(run_query(query).columns[0].values() | map('string') | list) }}
 {% endmacro %}

@@ -31,7 +31,7 @@
         ) as totals
         {{- of_days }};
 
-        delete from {{ source('landing', 'touched_days') }} where counted_by = '{{ invocation_id }}';
+        delete from {{ ref('stale_days') }} where counted_by = '{{ invocation_id }}';
         {% endcall %}
     {% endcall %}
 

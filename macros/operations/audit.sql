@@ -1,6 +1,6 @@
 {#- Fails while there is nothing to audit, or something that has landed or was released and is not merged. -#}
 {% macro audit_ready() %}
-    {%- set landed, verdicts = source('landing', 'landed_files'), relation_of('file_verdicts') -%}
+    {%- set landed, verdicts = ref('landed_files'), relation_of('file_verdicts') -%}
     {%- set ledger = load_relation(relation_of('load_ledger')) -%}
     {%- if not (load_relation(landed) and load_relation(verdicts) and ledger) -%}
         {{ exceptions.raise_compiler_error('Nothing has been loaded yet. Run `dbt build` first.') }}
@@ -19,10 +19,10 @@
 {% macro audit_registers() %}
     {%- do adapter.create_schema(api.Relation.create(database=target.database, schema='audit_staging')) -%}
     {%- for name in ['landed_files', 'refused_files', 'released_files'] -%}
-        {%- set register = source('landing', name) -%}
+        {%- set register = ref(name) -%}
         {%- do run_query('create or replace table ' ~ register ~ ' as select * from ' ~ register.incorporate(path={'schema': 'staging'})) -%}
     {%- endfor -%}
-    {%- do run_query('update ' ~ source('landing', 'landed_files') ~ ' set is_typed = false') -%}
+    {%- do run_query('update ' ~ ref('landed_files') ~ ' set is_typed = false') -%}
     {%- do adapter.commit() -%}
 {% endmacro %}
 

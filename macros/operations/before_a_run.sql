@@ -6,7 +6,7 @@
 
 
 {#- DuckDB has one writer: transactions of several threads would meet in the registers, and one of them fail or be counted
-    as another's. On Snowflake they take turns. -#}
+    as another's. On Snowflake a lock puts them in order. -#}
 {% macro stop_if_threads_would_meet() %}
     {{- adapter.dispatch('stop_if_threads_would_meet')() -}}
 {% endmacro %}

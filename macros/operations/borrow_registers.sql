@@ -5,19 +5,16 @@
     {%- if not schema_prefix() -%}
         {{ exceptions.raise_compiler_error('There is nothing to borrow: the target ' ~ target.name ~ ' is production.') }}
     {%- endif -%}
-    {%- set registers = [relation_of('load_ledger')] -%}
-    {%- for name in ['landed_files', 'refused_files', 'released_files', 'touched_days'] -%}
-        {%- do registers.append(source('landing', name)) -%}
-    {%- endfor -%}
-    {%- set tables, borrowed = registers[:], [] -%}
-    {%- for name in raw -%}{%- do tables.append(relation_of(name)) -%}{%- endfor -%}
-    {%- for table in tables -%}
-        {%- set there = adapter.get_relation(production_database(), table.schema | replace(schema_prefix(), '', 1), table.identifier) -%}
+    {%- set registers = graph.nodes.values() | selectattr('config.materialized', 'equalto', 'register') | list -%}
+    {%- set borrowed = [] -%}
+    {%- for node in registers + (graph.nodes.values() | selectattr('name', 'in', raw) | list) -%}
+        {%- set table = relation_of(node.name) -%}
+        {%- set there = in_production(table) or in_production(table, node.config.meta.formerly) -%}
         {%- if there -%}
             {%- do borrowed.append((table, there)) -%}
-        {%- elif table in registers -%}
+        {%- elif node in registers -%}
             {{ exceptions.raise_compiler_error(
-                'There is nothing to borrow: the target ' ~ target.name ~ ' finds no ' ~ table.identifier ~ ' in production.'
+                'There is nothing to borrow: the target ' ~ target.name ~ ' finds no ' ~ node.alias ~ ' in production.'
             ) }}
         {%- endif -%}
     {%- endfor -%}
@@ -28,21 +25,16 @@
         {%- do adapter.create_schema(table.without_identifier()) -%}
         {%- do run_query('create or replace table ' ~ table ~ ' as select * from ' ~ there) -%}
     {%- endfor -%}
-    {%- do adapter.dispatch('continue_what_orders_runs')(source('landing', 'landed_files')) -%}
+    {%- set last = run_query('select coalesce(max(landing_id), 0) from ' ~ relation_of('landed_files')).rows[0][0] | int -%}
+    {%- for statement in create_what_orders_loads(last) -%}{%- do run_query(statement) -%}{%- endfor -%}
     {%- do adapter.commit() -%}
 {% endmacro %}
 
 
-{#- The twin of create_what_orders_runs for registers that have rows: numbers go on behind theirs. -#}
-{% macro duckdb__continue_what_orders_runs(landed) %}{% endmacro %}
-
-
-{% macro snowflake__continue_what_orders_runs(landed) %}
-    {%- set last = run_query('select coalesce(max(landing_id), 0) from ' ~ landed).rows[0][0] | int -%}
-    {%- set ids = landed.include(identifier=false) ~ '.landing_ids' -%}
-    {%- do run_query(create_session_schema()) -%}
-    {%- do run_query('create or replace sequence ' ~ ids ~ ' start ' ~ (last + 1) ~ ' increment 1 order') -%}
-    {%- do run_query('create or replace table ' ~ source('landing', 'merge_turns') ~ ' as select cast(0 as bigint) as turn') -%}
+{#- What production has of a table, under its name or another; none if it has none. -#}
+{% macro in_production(table, name=none) %}
+    {%- set schema = table.schema | replace(schema_prefix(), '', 1) -%}
+    {{ return(adapter.get_relation(production_database(), schema, name or table.identifier)) }}
 {% endmacro %}
 
 

@@ -2,7 +2,7 @@
     warehouse is dropped, raw rows too, and its files leave the registers, last of all, so that a killed one is run again.
     A release is kept for ever. -#}
 {% macro forget_table(name) %}
-    {%- set landed, ledger = source('landing', 'landed_files'), relation_of('load_ledger') -%}
+    {%- set landed, ledger = ref('landed_files'), relation_of('load_ledger') -%}
     {%- if not modules.re.fullmatch('[a-z][a-z0-9_]*', name) -%}
         {{ exceptions.raise_compiler_error(name ~ ' is no name of a table.') }}
     {%- endif -%}
@@ -25,9 +25,9 @@
     {%- endfor -%}
     {%- set files = run_query(
         'select count(distinct source_file) from (select source_file from ' ~ landed ~ ' union select source_file from '
-        ~ source('landing', 'refused_files') ~ ') as files where ' ~ of_feed(name)
+        ~ ref('refused_files') ~ ') as files where ' ~ of_feed(name)
     ).rows[0][0] -%}
-    {%- for register in [ledger, source('landing', 'refused_files'), landed] -%}
+    {%- for register in [ledger, ref('refused_files'), landed] -%}
         {%- do run_query('delete from ' ~ register ~ ' where ' ~ of_feed(name)) -%}
     {%- endfor -%}
     {%- do adapter.commit() -%}

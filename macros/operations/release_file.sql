@@ -1,7 +1,7 @@
 {#- `make release`: a person lets through a file that the gate holds. The release is of the content that is held now, and
     of no other; its verdict is `released` from then on, and the next load of the file's day merges it. -#}
 {% macro release_file(file, reason, released_by, released_at) %}
-    {%- set refused, verdicts = source('landing', 'refused_files'), relation_of('file_verdicts') -%}
+    {%- set refused, verdicts = ref('refused_files'), relation_of('file_verdicts') -%}
     {%- set ledger = relation_of('load_ledger') -%}
     {%- if not file.strip() -%}
         {{ stop_release('Which file? Write FILE=raw/sales/<date>/<name>.csv, as the alert names it.') }}
@@ -10,9 +10,6 @@
     {%- elif not (load_relation(refused) and load_relation(verdicts) and load_relation(ledger)) -%}
         {{ stop_release('Nothing has been loaded yet. Run `dbt build` first.') }}
     {%- endif -%}
-    {%- call statement('create_register') -%}
-        {{ create_if_missing(source('landing', 'released_files'), source_columns('released_files').values()) }}
-    {%- endcall -%}
 
     {%- for record, problem in run_query(refusal_of(refused, file)).rows -%}
         {{ stop_release(
@@ -92,7 +89,7 @@ select
     ledger.source_file is not null as is_loaded
 from ({{ newest_landings() }}) as newest
 left join {{ verdicts }} as verdicts on newest.landing_id = verdicts.landing_id
-left join {{ source('landing', 'released_files') }} as released
+left join {{ ref('released_files') }} as released
     on newest.source_file = released.source_file and newest.content_hash = released.content_hash
 left join {{ ledger }} as ledger
     on newest.source_file = ledger.source_file and newest.content_hash = ledger.content_hash
@@ -103,7 +100,7 @@ order by released.released_at
 
 
 {% macro record_release(verdicts, file, reason, released_by, released_at) %}
-insert into {{ source('landing', 'released_files') }} (
+insert into {{ ref('released_files') }} (
     source_file, content_hash, file_date, failed_checks, released_by, released_at, reason
 )
 select

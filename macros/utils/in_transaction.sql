@@ -1,6 +1,6 @@
 {#- Statements that come true together, and the temporary tables that they read: queries by name, in their order.
     dbt-duckdb has begun a transaction, beside which there is no other, and commits it. dbt-snowflake sends each statement
-    by itself; there transactions take turns, and what they read is read after the turn has come. No table is made in
+    by itself; there a lock lets one transaction in at a time, and what they read is read under the lock. No table is made in
     them, for that would commit what is open. -#}
 {% macro in_transaction(computed={}) %}
     {{ return(adapter.dispatch('in_transaction')(caller(), computed)) }}
@@ -24,7 +24,7 @@ limit 0;
 {% endfor %}
 begin;
 
-update {{ source('landing', 'merge_turns') }} set turn = turn + 1;
+update {{ merge_lock() }} set turn = turn + 1;
 {% for name, query in computed.items() %}
 insert into {{ name }}
 {{ query }};

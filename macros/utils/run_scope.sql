@@ -35,6 +35,6 @@
 
 {#- Whether the command at hand does work on the warehouse. One that only compiles (`dbt compile`, `dbt docs generate`,
     the linter) asks it nothing, so that it needs no warehouse. -#}
-{% macro at_work() %}
+{% macro is_executing() %}
     {{ return(execute and flags.WHICH in ['build', 'run', 'test', 'retry', 'show']) }}
 {% endmacro %}

@@ -119,7 +119,7 @@ LEDGER, TYPED = (
     "update {{ landed }}\nset\n    is_typed",
 )
 TOTALS = "        {{ 'delete from ' ~ target"
-FORGET = "delete from {{ source('landing', 'touched_days') }} where counted_by = '{{ invocation_id }}';\n"
+FORGET = "delete from {{ ref('stale_days') }} where counted_by = '{{ invocation_id }}';\n"
 SABOTAGES = {
     "the ledger before the rows": (VERSIONS, {LEDGER: LEDGER + TEAR}),
     "typed before it is marked": ("macros/landings.sql", {TYPED: TEAR + TYPED}),

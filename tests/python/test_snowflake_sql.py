@@ -21,7 +21,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 RUN_TIME_SQL = """
 -- depends_on: {{ ref('file_verdicts') }} {{ ref('typed_sales') }} {{ ref('load_ledger') }} {{ ref('raw_sales') }}
-{%- set landed, refused = source('landing', 'landed_files'), source('landing', 'refused_files') -%}
+{%- set landed, refused = ref('landed_files'), ref('refused_files') -%}
 {%- set raw, sales = ref('raw_sales'), ref('daily_sales') -%}
 {%- set file = {
     'source_file': "raw/sales/2024-01-05/it's.csv", 'fingerprint': 'h', 'file_date': '2024-01-05', 'landing_id': 1
@@ -60,7 +60,7 @@ RUN_TIME_SQL = """
 }) %}
 {{ stop_if_overtaken('sales', plan) }}
 {{ write_ledger('sales', plan) }}
-{{ mark_touched_days() }}
+{{ mark_stale_days() }}
 {{ apply_changes(sales, raw, ['sale_id'], ['sale_id', 'quantity', 'updated_at'], [["'a'", "'b'"], ["'c'", "'d'"]]) }}
 {% endcall %}
 {%- endif %}

@@ -1,6 +1,6 @@
 {{ config(materialized='totals_by_day', unique_key='day', tags=['sales']) }}
 
--- depends_on: {{ source('landing', 'touched_days') }}
+-- depends_on: {{ ref('stale_days') }}
 with sales as (
 
     select

@@ -20,7 +20,7 @@ select
     counted.valid,
     counted.rejected,
     landed.failed_checks
-from {{ source('landing', 'landed_files') }} as landed
+from {{ ref('landed_files') }} as landed
 left join counted on landed.landing_id = counted.landing_id
 where
     landed.landing_id in ({{ arriving }})
