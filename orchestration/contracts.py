@@ -89,7 +89,7 @@ BRACES = re.compile(r"\{\{|\{%|\{#")
 # The models of one line that every feed has, and the macro that each calls (macros/models.sql).
 MODELS = {"raw": "raw_rows", "typed": "typed_rows", "clean": "clean_rows", "rejected": "rejected_rows"}
 # Those that a table has besides.
-MODELS_OF_A_TABLE = {"newest": "newest_rows", "": "current_rows"}
+MODELS_OF_A_TABLE = {"newest": "newest_rows"}
 # What these macros show, beside the contract: columns that are left out, and columns that are added.
 SOURCE = {"source_file": "varchar", "source_record": "bigint"}
 # What a plain model of production calls, which selects its columns itself.

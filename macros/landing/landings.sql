@@ -60,6 +60,24 @@ where {{ of_run(row='passed') }}
 {% endmacro %}
 
 
+{#- The landings of this run that are typed and of which the ledger does not know. -#}
+{% macro typed_and_not_in_ledger(feed) %}
+    {%- set ledger = load_relation(relation_of('load_ledger')) -%}
+select landed.landing_id
+from {{ relation_of('landed_files') }} as landed
+where
+    landed.is_typed
+    and {{ of_run(feed, row='landed') }}
+    {%- if ledger %}
+    and not exists (
+        select 1
+        from {{ ledger }} as ledger
+        where ledger.source_file = landed.source_file and ledger.content_hash = landed.content_hash
+    )
+    {%- endif %}
+{% endmacro %}
+
+
 {#- The files of which something has landed or was released that production, or its ledger, does not have yet. -#}
 {% macro unfinished_files(verdicts, ledger) %}
 select landed.source_file

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -34,29 +35,53 @@ def with_table(
     project: Project, name: str, key: Sequence[str], columns: Mapping[str, tuple[str, dict]], lists: Sequence[str] = ()
 ) -> None:
     """Adds a table to a copy; what it says of it is JSON, which is YAML."""
-    folder = project.root / "models" / "tables" / name
+    folder, production = project.root / "models" / "feeds" / name, project.root / "models" / "marts" / "tables"
     folder.mkdir()
     for prefix, macro in (contracts.MODELS | contracts.MODELS_OF_A_TABLE).items():
-        model = f"{prefix}_{name}" if prefix else name
         more = f", lists={list(lists)}" if prefix == "typed" and lists else ""
-        (folder / f"{model}.sql").write_text(f"{{{{ {macro}('{name}'{more}) }}}}\n")
+        (folder / f"{prefix}_{name}.sql").write_text(f"{{{{ {macro}('{name}'{more}) }}}}\n")
     listed = {
         column: {"name": column, "data_type": data_type, "description": "-", "config": {"meta": meta}}
         for column, (data_type, meta) in (columns | LINEAGE).items()
     }
     feed = {"name": name, "key": list(key), "files": "hourly"}
     to_mend = {"no_file_to_mend": {"name": f"no_{name}_file_to_mend", "arguments": {"feed": name}}}
-    newest = {"name": f"newest_{name}", "config": {"contract": {"enforced": True}, "meta": {"feed": feed}}}
-    shown = [column for name, column in listed.items() if name != "is_deleted"]
-    models = [newest | {"columns": list(listed.values())}, {"name": name, "columns": shown, "data_tests": [to_mend]}]
-    (folder / f"{name}.yml").write_text(json.dumps({"models": models}))
+    contract = {"name": f"typed_{name}", "config": {"meta": {"feed": feed}}, "columns": list(listed.values())}
+    newest = {
+        "name": f"newest_{name}",
+        "config": {"contract": {"enforced": True}},
+        "columns": [{key: column[key] for key in ("name", "data_type", "description")} for column in listed.values()],
+    }
+    (folder / f"{name}.yml").write_text(json.dumps({"models": [contract, newest]}))
+    shown = [column for column in newest["columns"] if column["name"] != "is_deleted"]
+    (production / f"{name}.yml").write_text(
+        json.dumps({"models": [{"name": name, "columns": shown, "data_tests": [to_mend]}]})
+    )
+    (production / f"{name}.sql").write_text(
+        f"{{{{ config(materialized='view', tags=['{name}']) }}}}\n\nselect\n    "
+        + ",\n    ".join(column["name"] for column in shown)
+        + f"\nfrom {{{{ ref('newest_{name}') }}}}\n"
+        + ("where not is_deleted\n" if "is_deleted" in columns else "")
+    )
+
+
+def add_prices(project: Project) -> None:
+    """Adds changes of a key of two columns to a copy."""
+    with_table(project, "prices", PRICES.key, COLUMNS)
 
 
 def with_prices(project: Project, root: Path) -> Project:
-    """A copy with changes of a key of two columns."""
+    """A copy with them."""
     copy = project.copy(root)
-    with_table(copy, "prices", PRICES.key, COLUMNS)
+    add_prices(copy)
     return copy
+
+
+def remove_table(root: Path, name: str) -> None:
+    """Removes the models of a table from a copy."""
+    shutil.rmtree(root / "models" / "feeds" / name)
+    for file in (root / "models" / "marts" / "tables").glob(f"{name}*"):
+        file.unlink()
 
 
 # Cells that are often taken for something else, and what none of them is.
@@ -108,9 +133,9 @@ def with_things(project: Project, root: Path) -> Project:
         "arguments": {"expression": "code is not null"},
         "config": {"where": "code = 'NO' or code is null -- some"},
     }
-    properties = root / "models" / "tables" / "things" / "things.yml"
+    properties = root / "models" / "marts" / "tables" / "things.yml"
     described = json.loads(properties.read_text())
-    described["models"][1]["data_tests"] = [{"dbt_expectations.expression_is_true": {"name": "things_where"} | where}]
+    described["models"][0]["data_tests"] = [{"dbt_expectations.expression_is_true": {"name": "things_where"} | where}]
     properties.write_text(json.dumps(described))
     (root / "seeds" / "codes.csv").write_bytes(
         csv_of(["code", "note"], [*([code, ""] for code in CODES), ["", "a"], [" "]])

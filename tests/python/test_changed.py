@@ -16,7 +16,7 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 from reference import FEEDS, ORDERS, PRICES, SALES, Feed
 from snowflake_warehouse import Account, server, snowflake_project
-from tables import with_prices
+from tables import add_prices, remove_table
 from test_add_a_table import orders
 from test_files import FIRST, file
 from test_tables import path_of, prices
@@ -28,7 +28,10 @@ from orchestration import changed
 pytestmark = pytest.mark.xdist_group("changed")
 
 # What a build beside production has for itself, whatever differs.
-REGISTERS = {"file_verdicts", "files_to_mend", "known_files", "load_ledger", "load_metrics"}
+REGISTERS = {
+    *("file_verdicts", "files_to_mend", "known_files", "load_metrics"),
+    *("landed_files", "load_ledger", "refused_files", "released_files", "stale_days"),
+}
 # Changes that say the same in other words.
 CHANGES = {
     "sales_by_day": ("group by day, store_id, currency", "group by store_id, day, currency"),
@@ -39,7 +42,7 @@ STRATEGY = (
     "{%- set anew,  is_empty = counts_all_days(), true -%}",
 )
 ALL_OF_ORDERS = {f"{prefix}orders" for prefix in ("typed_", "clean_", "rejected_", "newest_", "")}
-FILE = "models/tables/orders/orders.yml"
+FILE = "models/feeds/orders/orders.yml"
 QUANTITY = "description: Units ordered.\n        data_type: "
 TOTAL = "description: Amount of the order in its currency.\n        data_type: "
 RULE = ("rule: quantity > 0", "rule: quantity > 1")
@@ -185,9 +188,8 @@ def test_a_contract_and_a_new_table_are_built_beside_production(production, besi
     wider = {f"{TOTAL}decimal(18,2)": f"{TOTAL}decimal(18,4)"}
     beside.copy.patch(FILE, {RULE[0]: RULE[1], "      - &is_deleted\n": CHANNEL, **wider})
     (root / FILE).write_text((root / FILE).read_text().replace("*updated_at, *", "*updated_at, *channel, *"))
-    with_prices(production.project, tmp_path / "prices")
-    shutil.copytree(tmp_path / "prices/models/tables/prices", root / "models/tables/prices")
-    beside.copy.patch("macros/sales_by_day.sql", dict([STRATEGY]))
+    add_prices(beside.copy)
+    beside.copy.patch_macro("totals_by_day", dict([STRATEGY]))
     # What has landed since then comes too, of the tables whose files are read otherwise.
     try:
         production.land(landed | {path_of(PRICES, FIRST): prices({})} | orders(13, quantity="3"))
@@ -222,7 +224,7 @@ def without_orders(production, tmp_path, monkeypatch) -> Iterator[Project]:
     """The project from which a table was removed, as production's."""
     whole = production.project
     copy = whole.copy(tmp_path / "removed")
-    shutil.rmtree(copy.root / "models/tables/orders")
+    remove_table(copy.root, "orders")
     monkeypatch.chdir(copy.root)
     production.project = Project(copy.root, copy.target, whole.settings)
     yield whole
@@ -287,13 +289,13 @@ ONES = {
         {"raw_orders", "daily_sales"},
     ),
     "fresh": (
-        {"models/staging/sales/typed_sales.yml": {"days: 2": "days: 3"}},
+        {"models/feeds/sales/sales.yml": {"days: 2": "days: 3"}},
         {"contract of sales"},
         {"typed_sales", "daily_sales", "sales_by_day"},
         {"raw_sales", "orders"},
     ),
     "shrinks_by": (
-        {"models/tables/inventory/inventory.yml": {"shrinks_by: 0.5": "shrinks_by: 0.6"}},
+        {"models/feeds/inventory/inventory.yml": {"shrinks_by: 0.5": "shrinks_by: 0.6"}},
         {"contract of inventory"},
         {"typed_inventory", "inventory"},
         {"raw_inventory", "orders"},
@@ -311,25 +313,25 @@ ONES = {
         {"raw_orders"},
     ),
     "merge": (
-        {"macros/merge_newest.sql": {"having sum(difference) <> 0": "having sum(difference) != 0"}},
+        {"write_ledger": {"having sum(difference) <> 0": "having sum(difference) != 0"}},
         {"macro write_ledger"},
         {"newest_orders", "orders", "daily_sales", "customers"},
         {"typed_orders", "raw_sales"},
     ),
     "gate": (
-        {"macros/landings.sql": {"when judged.received = 0 then": "when judged.received < 1 then"}},
+        {"judge_landing": {"when judged.received = 0 then": "when judged.received < 1 then"}},
         {"macro judge_landing"},
         {*ALL_OF_ORDERS, "daily_sales", "customers"},
         {"raw_orders", "currencies"},
     ),
     "load": (
-        {"macros/load_files.sql": {"('landing_id', 'bigint')\n": "('landing_id', 'bigint'),\n"}},
+        {"create_raw_table": {"('landing_id', 'bigint')\n": "('landing_id', 'bigint'),\n"}},
         {"macro create_raw_table"},
         {"raw_orders", *ALL_OF_ORDERS, "raw_sales", "daily_sales"},
         {"currencies"},
     ),
     "operation": (
-        {"macros/audit.sql": {"Nothing has been loaded yet.": "Nothing was loaded yet."}},
+        {"audit_ready": {"Nothing has been loaded yet.": "Nothing was loaded yet."}},
         {"macro audit_ready, which no model, seed or test uses"},
         set(),
         {"file_verdicts"},
@@ -343,7 +345,8 @@ def test_what_counts_as_a_difference(name, whole_production, beside_all, capsys)
     changes, said, built, left_out = ONES[name]
     before = whole_production.tables()
     for path, texts in changes.items():
-        beside_all.copy.patch(path, texts)
+        patch = beside_all.copy.patch if "." in path else beside_all.copy.patch_macro
+        patch(path, texts)
     beside_all.build()
     out = capsys.readouterr().out
     assert not [line for line in said if f"  {line}\n" not in out], out
@@ -360,7 +363,7 @@ def test_what_is_renamed_or_gone_is_said(whole_production, beside_all, capsys) -
     (folder / "sales_by_day.sql").rename(folder / "sales_per_day.sql")
     for path in folder.glob("*.yml"):
         path.write_text(path.read_text().replace("sales_by_day", "sales_per_day"))
-    shutil.rmtree(beside_all.copy.root / "models/tables/inventory")
+    remove_table(beside_all.copy.root, "inventory")
     assert beside_all.build()
     out = capsys.readouterr().out
     assert "model sales_by_day, which is gone" in out and "model inventory, which is gone" in out
@@ -386,7 +389,7 @@ def test_all_is_loaded_beside_production(production, tmp_path) -> None:
     """As a developer does, from the landing zone, with registers of his own."""
     if not isinstance(production, Account):
         pytest.skip("on DuckDB it is another file")
-    options = ["--exclude", "path:models/tables", "test_name:have_their", "--exclude-resource-type", "unit_test"]
+    options = ["--selector", "daily_sales_etl_v2", "--indirect-selection", "cautious", "--exclude-resource-type", "unit_test"]
     with environment(**production.places, DBT_SCHEMA="dev_jane"):
         for _ in range(2):
             result = dbtRunner().invoke(["build", "--target", "snowflake_ci", *options, *production.project.options()])

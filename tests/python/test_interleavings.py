@@ -31,19 +31,18 @@ from warehouse import DATABASE, Project, Warehouse, compare
 pytestmark = pytest.mark.xdist_group("interleavings")
 
 DAYS = ONE, TWO, THREE = date(2024, 1, 5), date(2024, 1, 6), date(2024, 1, 7)
-STAGING = ("path:models/staging/sales", "path:seeds/currencies.csv")
 # As the DAG: a test that reads another table than those of the task is not its own.
 BUILD = ("build", "--exclude-resource-type", "unit_test", "--indirect-selection", "buildable", "--select")
 CHECKS = (
     *("test", "--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"),
-    *("--select", "path:models/landing/sales", *STAGING),
+    *("--selector", "quality_checks"),
 )
 COMMANDS = {
-    "extract": [("run", "--select", "path:models/landing/sales")],
-    "transform": [("build", "--exclude-resource-type", "unit_test", "test", "--select", *STAGING)],
-    "merge": [CHECKS, (*BUILD, "load_ledger", "daily_sales")],
+    "extract": [("run", "--selector", "registers"), ("run", "--selector", "extract_to_staging")],
+    "transform": [("build", "--exclude-resource-type", "unit_test", "test", "--selector", "transform_sales")],
+    "merge": [CHECKS, (*BUILD, "daily_sales")],
     "totals": [(*BUILD, "sales_by_day")],
-    "metrics": [(*BUILD, "path:models/monitoring")],
+    "metrics": [(*BUILD, "load_metrics", "files_to_mend")],
 }
 AFTER = {"transform": "extract", "merge": "transform", "totals": "merge", "metrics": "transform"}
 Task = tuple[date, str]
@@ -113,7 +112,7 @@ RENAMED = {
     "landing_id": "(select name from names where names.landing_id = held.landing_id)",
     # Whichever run it is.
     "counted_by": "held.counted_by is not null",
-    "touched_by": "(select list_sort(list(day)) from staging.touched_days as o where o.touched_by = held.touched_by)",
+    "touched_by": "(select list_sort(list(day)) from staging.stale_days as o where o.touched_by = held.touched_by)",
 }
 
 

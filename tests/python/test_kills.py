@@ -20,7 +20,6 @@ import duckdb
 import pytest
 from reference import CUSTOMERS, INVENTORY, SALES, Feed, Reference
 from test_files import CASES, file, row
-from test_sabotage import VERSIONS
 from test_tables import DELETED, GONE, customers, path_of, stock
 from warehouse import DATABASE, Project, Warehouse, compare
 
@@ -121,10 +120,10 @@ LEDGER, TYPED = (
 TOTALS = "        {{ 'delete from ' ~ target"
 FORGET = "delete from {{ ref('stale_days') }} where counted_by = '{{ invocation_id }}';\n"
 SABOTAGES = {
-    "the ledger before the rows": (VERSIONS, {LEDGER: LEDGER + TEAR}),
-    "typed before it is marked": ("macros/landings.sql", {TYPED: TEAR + TYPED}),
+    "the ledger before the rows": ("merge_versions", {LEDGER: LEDGER + TEAR}),
+    "typed before it is marked": ("judge_landing", {TYPED: TEAR + TYPED}),
     "stale days forgotten before they are counted": (
-        "macros/sales_by_day.sql",
+        "totals_by_day",
         {TOTALS: FORGET + TEAR + TOTALS},
     ),
 }
@@ -336,7 +335,7 @@ def test_a_build_killed_anywhere_is_made_good_by_the_next(project: Project, tmp_
 def test_what_is_torn_apart_shows(project: Project, tmp_path: Path, name: str) -> None:
     changed, changes = SABOTAGES[name]
     broken = project.copy(tmp_path / "project")
-    broken.patch(changed, changes)
+    broken.patch_macro(changed, changes)
     made = trials(broken, tmp_path / "warehouse", "all at once")
     statements = made.record()
     # Rows that differ, or a test that has found some: not a statement that could not run.

@@ -10,8 +10,6 @@ from reference import Reference
 from test_files import CASES, file, row
 from warehouse import Project, Warehouse, compare, patched_module
 
-MERGE = "macros/merge_newest.sql"
-VERSIONS = "macros/newest/newest_version.sql"
 GUARD = "winners.{{ version }} > existing.{{ version }} as is_newer"
 FIRST, SECOND = date(2024, 1, 1), date(2024, 1, 2)
 A, B = f"raw/sales/{FIRST}/sales_export.csv", f"raw/sales/{SECOND}/sales_export.csv"
@@ -52,7 +50,7 @@ class Sabotage:
 
     history: str
     shows: tuple[str, ...]
-    # Old and new texts by file.
+    # Old and new texts by macro.
     changes: dict[str, dict[str, str]] = field(default_factory=dict)
     plugin: dict[str, str] = field(default_factory=dict)
 
@@ -64,7 +62,7 @@ SABOTAGES = {
             "prod.daily_sales has 39 rows, expected 39\n  missing: x | S | C | P | 2 |",
             "\n  surplus: x | S | C | P | 3 |",
         ),
-        {MERGE: {GUARD: "true as is_newer"}},
+        {"collect_changes": {GUARD: "true as is_newer"}},
     ),
     "ties by arrival": Sabotage(
         "a tie comes later with the smaller content",
@@ -72,13 +70,13 @@ SABOTAGES = {
             "prod.daily_sales has 39 rows, expected 39\n  missing: x | S | C | P | 2 |",
             "\n  surplus: x | S | C | P | 1 |",
         ),
-        {MERGE: {GUARD: GUARD.replace(">", ">=")}},
+        {"collect_changes": {GUARD: GUARD.replace(">", ">=")}},
     ),
     "a predicate on the date": Sabotage(
         "a correction moves a sale to another day",
         ("prod.daily_sales has 40 rows, expected 39\n  surplus: x |",),
         {
-            MERGE: {
+            "collect_changes": {
                 "    where {{ within(key[0], ranges) }}\n),": (
                     "    where sold_at >= (select min(sold_at) from {{ winners }})\n),"
                 )
@@ -88,7 +86,7 @@ SABOTAGES = {
     "a restated file not undone": Sabotage(
         "a file is restated without a sale",
         ("prod.daily_sales has 40 rows, expected 39\n  missing: x |", "\n  surplus: x |", "\n  surplus: y |"),
-        {VERSIONS: {"= landing_ids(arriving), landing_ids(replaced)": "= landing_ids(arriving), 'null'"}},
+        {"merge_plan": {"= landing_ids(arriving), landing_ids(replaced)": "= landing_ids(arriving), 'null'"}},
     ),
     "the ledger not recounted": Sabotage(
         "a correction moves a sale to another day",
@@ -98,7 +96,7 @@ SABOTAGES = {
             " | 20 | 19 | 1 | 0 | 0\n",
             f"\n  surplus: {A} | ",
         ),
-        {MERGE: {"having sum(difference) <> 0": "having false"}},
+        {"write_ledger": {"having sum(difference) <> 0": "having false"}},
     ),
     "the quote guard off": Sabotage(
         "a quote is not closed",
@@ -117,25 +115,25 @@ SABOTAGES = {
             "the build is broken: {'every_record_is_accounted_for_typed_sales_sales': 'fail', ",
             "'daily_sales': 'skipped'",
         ),
-        {"macros/contract.sql": {"    from typed\n\n),": "    from typed\n    where quantity <> 0\n\n),"}},
+        {"type_rows": {"    from typed\n\n),": "    from typed\n    where quantity <> 0\n\n),"}},
     ),
     "a reject dropped from the ledger": Sabotage(
         "a row is rejected",
         ("the build is broken: {'ledger_adds_up': 'fail', ",),
-        {MERGE: {"    arriving.rejected,\n    0\nfrom": "    0,\n    0\nfrom"}},
+        {"write_ledger": {"    arriving.rejected,\n    0\nfrom": "    0,\n    0\nfrom"}},
     ),
     "a reject dropped from the table": Sabotage(
         "a row is rejected",
         (f"\nstaging.rejected_sales has 0 rows, expected 1\n  missing: {B} | 21 | frozenset({{'quantity'}})",),
-        {"macros/models.sql": {"where typed.reject_reasons is not null": "where false"}},
+        {"rejected_rows": {"where typed.reject_reasons is not null": "where false"}},
     ),
     "held files merged": Sabotage(
         "a file is held",
         ("prod.daily_sales has 37 rows, expected 19\n  surplus: bad-",),
         # A held file is neither clean nor in what a merge takes.
         {
-            "macros/landings.sql": {"where {{ lets_through('verdict') }}": "where true"},
-            "macros/models.sql": {" and {{ lets_through('verdicts.verdict') }}": ""},
+            "passed_landings": {"where {{ lets_through('verdict') }}": "where true"},
+            "clean_rows": {" and {{ lets_through('verdicts.verdict') }}": ""},
         },
     ),
 }
@@ -157,7 +155,7 @@ def show(project: Project, folder: Path, sabotage: Sabotage) -> None:
     """Fails unless a copy of the project without the guard shows exactly what it must."""
     copy = project.copy(folder / "project")
     for changed, changes in sabotage.changes.items():
-        copy.patch(changed, changes)
+        copy.patch_macro(changed, changes)
     warehouse = Warehouse(copy, folder / "warehouse")
     said = ""
     with patched_module("orchestration.landing", sabotage.plugin) if sabotage.plugin else nullcontext():
@@ -179,13 +177,13 @@ def test_sabotage_shows(project: Project, tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("instead", ["no such column as is_newer", GUARD])
 def test_what_merely_breaks_or_changes_nothing_is_no_sabotage(project: Project, tmp_path: Path, instead: str) -> None:
     with pytest.raises(pytest.fail.Exception, match="it does not show"):
-        show(project, tmp_path, replace(SABOTAGES["no guard"], changes={MERGE: {GUARD: instead}}))
+        show(project, tmp_path, replace(SABOTAGES["no guard"], changes={"collect_changes": {GUARD: instead}}))
 
 
 def stops_at_the_gate(project: Project, folder: Path) -> None:
     """A project whose rejected rows say no reason must not merge: a test of the gate finds it."""
-    project.patch(
-        "macros/models.sql", {"    typed.reject_reasons\nfrom": "    cast(null as varchar) as reject_reasons\nfrom"}
+    project.patch_macro(
+        "rejected_rows", {"    typed.reject_reasons\nfrom": "    cast(null as varchar) as reject_reasons\nfrom"}
     )
     warehouse = Warehouse(project, folder)
     warehouse.land({A: file(FIRST, row("x", FIRST, quantity="0"))})
@@ -201,7 +199,7 @@ def test_a_failing_test_of_the_gate_stops_the_merge(project: Project, tmp_path: 
 def test_the_hole_of_the_gate_shows(project: Project, tmp_path: Path) -> None:
     """A test blocks only what descends from the model that it reads."""
     copy = project.copy(tmp_path / "project")
-    copy.patch(VERSIONS, {", 'rejected_' ~ feed, ": ", "})
+    copy.patch_macro("behind_the_gate", {", 'rejected_' ~ feed, ": ", "})
     with pytest.raises(AssertionError, match="success"):
         stops_at_the_gate(copy, tmp_path / "warehouse")
 
@@ -209,12 +207,7 @@ def test_the_hole_of_the_gate_shows(project: Project, tmp_path: Path) -> None:
 def test_the_merge_statement_and_its_stand_in_are_equal(project: Project, tmp_path: Path) -> None:
     """On DuckDB a delete and an insert stand for the MERGE that Snowflake gets."""
     copy = project.copy(tmp_path / "project")
-    copy.patch(
-        MERGE,
-        {
-            "{% macro duckdb__apply_changes(": "{% macro unused__apply_changes(",
-            "{% macro snowflake__apply_changes(": "{% macro default__apply_changes(",
-        },
-    )
+    copy.patch_macro("duckdb__apply_changes", {"macro duckdb__": "macro unused__"})
+    copy.patch_macro("snowflake__apply_changes", {"macro snowflake__": "macro default__"})
     for number, history in enumerate(MERGES):
         tell(Warehouse(copy, tmp_path / f"warehouse-{number}"), Reference(), HISTORIES[history])

@@ -365,12 +365,12 @@ def test_the_set_up_replaces_nothing_and_is_undone(running: Snowflake) -> None:
     with account(running, "twice") as connection:
         connection.cursor().execute(f"create table prod.{T.removeprefix('create table ')}")
         connection.cursor().execute("insert into prod.t values ('x', 1)")
-        connection.cursor().execute("create table staging.merge_turns as select 9 as turn")
+        connection.cursor().execute("create table staging.merge_lock as select 9 as turn")
     with account(running, "twice") as connection:
         assert connection.cursor().execute("select a from prod.t").fetchall() == [("x",)]
         # As an earlier version made it, of one digit.
-        connection.cursor().execute("update staging.merge_turns set turn = turn + 1")
-        assert connection.cursor().execute("select turn from staging.merge_turns").fetchall() == [(10,)]
+        connection.cursor().execute("update staging.merge_lock set turn = turn + 1")
+        assert connection.cursor().execute("select turn from staging.merge_lock").fetchall() == [(10,)]
     for _ in range(2):
         running.run_script("twice", SETUP.with_name("undo.sql"))
     with pytest.raises(DatabaseError, match="JWT token is invalid"):

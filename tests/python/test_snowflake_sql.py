@@ -39,7 +39,7 @@ RUN_TIME_SQL = """
 {{ snowflake_mended(refused, ["it's"]) }};
 {{ snowflake_write_refusal(refused, file, 3, "it's bad") }};
 {% endif %}
-{{ create_registers() }}
+{{ create_what_orders_loads() | join(";") }};
 {{ create_raw_table(raw, contract_columns('sales'))[0] }};
 {{ refusal_of(refused, "it's") }};
 {{ files_held(refused, ref('file_verdicts')) }};

@@ -99,7 +99,7 @@ def test_what_a_merge_reads_it_reads_after_its_turn_has_come(second_day) -> None
     merge = [one.text for one in second_day if one.node.endswith((".daily_sales", ".sales_by_day", ".typed_sales"))]
     begins = [place for place, text in enumerate(merge) if text.lower() == "begin"]
     assert len(begins) == 3
-    assert all(merge[place + 1].startswith("update analytics.staging.merge_turns") for place in begins)
+    assert all(merge[place + 1].startswith("update analytics.staging.merge_lock") for place in begins)
     filled = [text.split()[2] for text in merge if text.startswith("insert into merge_")]
     assert filled == ["merge_winners", "merge_changes", "merge_entering"]
 

@@ -87,7 +87,7 @@ def test_a_statement_takes_too_long(loaded: Account) -> None:
 
         def block(_: SnowflakeCursor) -> None:
             administrator.cursor().execute(set_timeout.format(3))
-            for statement in ("begin", "update staging.merge_turns set turn = turn"):
+            for statement in ("begin", "update staging.merge_lock set turn = turn"):
                 other.cursor().execute(statement)
 
         with before_merge("begin", block):

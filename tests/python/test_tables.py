@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from reference import CUSTOMERS, INVENTORY, ORDERS, PRICES, PRODUCTS, Feed, Reference
-from test_sabotage import MERGE, VERSIONS
 from warehouse import Project, Warehouse, compare, compare_tables
 
 FIRST, SECOND, THIRD = date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 3)
@@ -155,43 +154,43 @@ def test_the_project_at_hand_tells_each_history_right(project_with_prices: Proje
     tell(project_with_prices, tmp_path / "warehouse", name)
 
 
-# The history that shows it, the file, and old and new text.
+# The history that shows it, the macro, and old and new text.
 SABOTAGES: dict[str, tuple[str, str, dict[str, str]]] = {
     "deletions forgotten": (
         "an older version comes after a deletion",
-        "macros/models.sql",
-        {"where {{ is_current(contract_names(feed)) }}\n": ""},
+        "models/marts/tables/customers.sql",
+        {"where not is_deleted": ""},
     ),
     "keys that an extract lacks stay": (
         "a key is gone from the next extract",
-        MERGE,
+        "collect_extract",
         {"    true as leaves\n": "    winners.source_file is not null as leaves\n"},
     ),
     "the volume check off": (
         "an extract loses half, and the next one more",
-        "macros/landings.sql",
+        "judge_landing",
         {"when judged.has_shrunk then": "when false then"},
     ),
     "a key by its first column": (
         "one of two keys that begin alike changes",
-        "macros/feeds.sql",
+        "same_key",
         {"for column in key -%}{%- do conditions": "for column in key[:1] -%}{%- do conditions"},
     ),
 }
 MORE_SABOTAGES = {
     "the last to come is the newest extract": (
         "an older extract comes later",
-        VERSIONS,
+        "newest_extract",
         {" ~ ')' if plan.replaced != 'null' }}": " ~ ')' }}"},
     ),
     "extracts judged anew": (
         "an extract would shrink by now",
-        "macros/landings.sql",
+        "has_shrunk",
         {"and judged_before.valid is not null": "and false"},
     ),
     "an extract by what passed, not by what is in force": (
         "a released extract waits for its day",
-        VERSIONS,
+        "newest_extract",
         {
             "or landing_id in ({{ landings_in_force(ref('load_ledger'), feed.name) }})": (
                 "or landing_id in ("
@@ -201,17 +200,18 @@ MORE_SABOTAGES = {
     ),
     "history of what is deleted": (
         "what was deleted comes again",
-        "macros/models.sql",
-        {"from intervals\n{%- if execute %}\nwhere {{ is_current(contract) }}": "from intervals\n{%- if execute %}"},
+        "models/marts/tables/customers_history.sql",
+        {"where not is_deleted": ""},
     ),
 }
 
 
 @pytest.mark.parametrize("name", [*SABOTAGES, *(pytest.param(name, marks=pytest.mark.long) for name in MORE_SABOTAGES)])
 def test_sabotage_shows(project_with_prices: Project, tmp_path: Path, name: str) -> None:
-    history, file, changes = (SABOTAGES | MORE_SABOTAGES)[name]
+    history, place, changes = (SABOTAGES | MORE_SABOTAGES)[name]
     copy = project_with_prices.copy(tmp_path / "project")
-    copy.patch(file, changes)
+    patch = copy.patch if "/" in place else copy.patch_macro
+    patch(place, changes)
     with pytest.raises(AssertionError) as found:
         tell(copy, tmp_path / "warehouse", history)
     assert "has changed" not in str(found.value)

@@ -97,6 +97,15 @@ class Project:
         path = self.root / file
         path.write_text(replaced(path.read_text(), changes, file))
 
+    def patch_macro(self, name: str, changes: Mapping[str, str]) -> None:
+        """Replaces texts in a macro or materialization of a copy, in whichever file it stands."""
+        begins = re.compile(rf"\{{%-? (?P<kind>macro|materialization) {name}\b.*?\{{%-? end(?P=kind) -?%\}}", re.DOTALL)
+        found = [(path, text) for path in self.root.glob("macros/*/*.sql") for text in begins.finditer(path.read_text())]
+        assert len(found) == 1, f"{len(found)} macros are called {name}"
+        [(path, body)] = found
+        text = path.read_text()
+        path.write_text(text[: body.start()] + replaced(body[0], changes, name) + text[body.end() :])
+
 
 def replaced(text: str, changes: Mapping[str, str], where: str) -> str:
     """A text with other texts put in; each old one must stand in it exactly once."""

@@ -1,8 +1,8 @@
-{#- Of the files that are about to be merged: every record is typed, valid or rejected with a reason, as the verdict has
-    counted, and no file passed against its own counts. -#}
+{#- Of the contents that are typed and that no ledger knows yet: every record is typed, valid or rejected with a reason, as
+    the gate has counted, and none passed against its own counts. The registers are named without ref(), by which dbt would
+    run the tests of every feed for each. -#}
 {% test every_record_is_accounted_for(model, feed) %}
-{%- set ledger = load_relation(relation_of('load_ledger')) if execute %}
-{%- set arriving = landing_ids(arriving_landings(relation_of('file_verdicts'), ledger, feed)) if execute else 'null' %}
+{%- set arriving = landing_ids(typed_and_not_in_ledger(feed)) if execute else 'null' %}
 with counted as (
     select
         landing_id,
@@ -20,7 +20,7 @@ select
     counted.valid,
     counted.rejected,
     landed.failed_checks
-from {{ ref('landed_files') }} as landed
+from {{ relation_of('landed_files') if execute }} as landed
 left join counted on landed.landing_id = counted.landing_id
 where
     landed.landing_id in ({{ arriving }})
