@@ -28,7 +28,10 @@ BIN = PROJECT / ".venv" / "bin"
 MILLION = 1_000_000
 # As Airflow runs it: unit tests test the code, before it comes there. Daily sales alone, without the tables.
 FLAGS = ("--quiet", "--no-version-check", "--no-write-json", "--log-level-file", "none")
-BUILD = ("build", "--exclude-resource-type", "unit_test", "--selector", "daily_sales_etl_v2", "--indirect-selection", "cautious")
+BUILD = (
+    *("build", "--exclude-resource-type", "unit_test"),
+    *("--selector", "daily_sales_etl_v2", "--indirect-selection", "cautious"),
+)
 COMPARED = {
     "prod.daily_sales": "*",
     "prod.load_ledger": "*",

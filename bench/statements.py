@@ -118,7 +118,14 @@ def statements(bench: Bench, _: object) -> None:
 def _build(bench: Bench, run_date: str | None) -> None:
     os.environ["RUN_DATE"] = run_date or ""
     options = ["--target-path", str(bench.folder / "target_of_snowflake"), "--profiles-dir", str(PROJECT)]
-    selection = ["--exclude-resource-type", "unit_test", "--selector", "daily_sales_etl_v2", "--indirect-selection", "cautious"]
+    selection = [
+        "--exclude-resource-type",
+        "unit_test",
+        "--selector",
+        "daily_sales_etl_v2",
+        "--indirect-selection",
+        "cautious",
+    ]
     result = dbtRunner().invoke(["--quiet", "build", *selection, *options, "--project-dir", str(PROJECT)])
     if not result.success:
         raise RuntimeError(f"the build on the local Snowflake failed: {result.exception or result.result}")

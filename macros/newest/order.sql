@@ -1,26 +1,35 @@
 {#- Which version of a key wins, everywhere: the newest `updated_at`; on a tie the greater typed content, column by
-    column in the contract's order, null the smallest; then the smaller path and the smaller record number. -#}
-
-{% macro newest_first(columns, version='updated_at', row=none) %}
-    {%- set of = row ~ '.' if row else '' -%}
-    {%- set order = [of ~ version ~ ' desc'] -%}
-    {%- for column in columns if column != version -%}
-        {%- do order.append(of ~ column ~ ' desc nulls last') -%}
-    {%- endfor -%}
-    {{ return((order + [of ~ 'source_file', of ~ 'source_record']) | join(', ')) }}
+    column in the contract's order, null the smallest; then the smaller path and the smaller record number. The terms in
+    their order, each with whether the greater value wins. -#}
+{% macro version_order(columns, version='updated_at') %}
+    {%- set terms = [(version, true)] -%}
+    {%- for column in columns if column != version -%}{%- do terms.append((column, true)) -%}{%- endfor -%}
+    {{ return(terms + [('source_file', false), ('source_record', false)]) }}
 {% endmacro %}
 
 
-{#- The same order between two rows: whether the row `a` beats the row `b`. -#}
-{% macro is_newer(a, b, columns, version='updated_at') %}
+{#- The order as an ORDER BY, the winner first. -#}
+{% macro newest_first(columns, row=none) %}
+    {%- set order = [] -%}
+    {%- for column, greater_wins in version_order(columns) -%}
+        {%- do order.append((row ~ '.' if row else '') ~ column ~ (' desc nulls last' if greater_wins else '')) -%}
+    {%- endfor -%}
+    {{ return(order | join(', ')) }}
+{% endmacro %}
+
+
+{#- The order between two rows: whether the row `a` beats the row `b`. -#}
+{% macro is_newer(a, b, columns) %}
 case
-    when {{ a }}.{{ version }} <> {{ b }}.{{ version }} then {{ a }}.{{ version }} > {{ b }}.{{ version }}
-    {%- for column in columns if column != version %}
+    {%- for column, greater_wins in version_order(columns) %}
     when {{ a }}.{{ column }} is distinct from {{ b }}.{{ column }}
-        then {{ b }}.{{ column }} is null or coalesce({{ a }}.{{ column }} > {{ b }}.{{ column }}, false)
+        then {% if greater_wins -%}
+        {{ b }}.{{ column }} is null or coalesce({{ a }}.{{ column }} > {{ b }}.{{ column }}, false)
+        {%- else -%}
+        {{ a }}.{{ column }} < {{ b }}.{{ column }}
+        {%- endif %}
     {%- endfor %}
-    when {{ a }}.source_file <> {{ b }}.source_file then {{ a }}.source_file < {{ b }}.source_file
-    else {{ a }}.source_record < {{ b }}.source_record
+    else false
 end
 {%- endmacro %}
 

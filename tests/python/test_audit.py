@@ -16,6 +16,7 @@ from warehouse import DATABASE, PROJECT, Project, Warehouse, environment
 
 DAY = date(2024, 1, 1)
 
+
 @pytest.fixture
 def warehouse(project: Project, tmp_path: Path) -> Warehouse:
     warehouse = Warehouse(project, tmp_path / "warehouse", feeds=FEEDS)

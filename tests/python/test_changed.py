@@ -1,7 +1,6 @@
 """`make changed`: what differs from production is built and tested beside it, and production is only read."""
 
 import json
-import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -389,7 +388,14 @@ def test_all_is_loaded_beside_production(production, tmp_path) -> None:
     """As a developer does, from the landing zone, with registers of his own."""
     if not isinstance(production, Account):
         pytest.skip("on DuckDB it is another file")
-    options = ["--selector", "daily_sales_etl_v2", "--indirect-selection", "cautious", "--exclude-resource-type", "unit_test"]
+    options = [
+        "--selector",
+        "daily_sales_etl_v2",
+        "--indirect-selection",
+        "cautious",
+        "--exclude-resource-type",
+        "unit_test",
+    ]
     with environment(**production.places, DBT_SCHEMA="dev_jane"):
         for _ in range(2):
             result = dbtRunner().invoke(["build", "--target", "snowflake_ci", *options, *production.project.options()])

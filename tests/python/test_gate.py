@@ -76,7 +76,9 @@ def prepared(project, tmp_path_factory) -> Warehouse:
     warehouse.land(first)
     assert not warehouse.build().red
     warehouse.land(first | {"raw/sales/2024-01-02/sales_export.csv": sales(2)})
-    assert not warehouse.dbt("run", "--select", "config.materialized:register", "path:models/feeds/sales", "file_verdicts").broken
+    assert not warehouse.dbt(
+        "run", "--select", "config.materialized:register", "path:models/feeds/sales", "file_verdicts"
+    ).broken
     return warehouse
 
 

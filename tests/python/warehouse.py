@@ -100,7 +100,9 @@ class Project:
     def patch_macro(self, name: str, changes: Mapping[str, str]) -> None:
         """Replaces texts in a macro or materialization of a copy, in whichever file it stands."""
         begins = re.compile(rf"\{{%-? (?P<kind>macro|materialization) {name}\b.*?\{{%-? end(?P=kind) -?%\}}", re.DOTALL)
-        found = [(path, text) for path in self.root.glob("macros/*/*.sql") for text in begins.finditer(path.read_text())]
+        found = [
+            (path, text) for path in self.root.glob("macros/*/*.sql") for text in begins.finditer(path.read_text())
+        ]
         assert len(found) == 1, f"{len(found)} macros are called {name}"
         [(path, body)] = found
         text = path.read_text()
