@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -29,8 +29,6 @@ MAIL_TO = "data-alerts@company.com"
 SECONDS = 5
 LATE_HOURS = 2
 NOTHING_NEW = "nothing_new"
-# The task of table_sync that finds new files, and what it says of them: their number by table.
-FINDER, NEWS = "find_new_files", "news"
 # What a task says once it has told that it failed: at which try.
 TOLD = "told"
 FILE_TO_MEND = re.compile(r"no_(\w+_)?file_to_mend")
@@ -103,9 +101,8 @@ def tell_success(context: Any) -> None:
     _post(text)
 
 
-def tell_synced(context: Any) -> None:
-    """Posts which tables the run has loaded."""
-    news = context["ti"].xcom_pull(task_ids=FINDER, key=NEWS)
+def tell_synced(context: Any, news: Mapping[str, int]) -> None:
+    """Posts which tables the run has loaded, given how many new files each of them had."""
     totals = {}
     for table in news:
         files = _asked(report.loaded, context, table)
@@ -151,7 +148,8 @@ def tell_failure(context: Any, table: str | None = None) -> None:
 
 
 def tell_unheard(context: Any) -> None:
-    """Tells of a failed run what none of its tasks has told. Airflow's dag-processor calls it when the run has ended.
+    """Tells of a failed run what none of its tasks has told. Airflow's dag-processor calls it when the run has ended;
+    if it reads the DAG file just then, when it reads it next, `min_file_process_interval` later.
 
     A process that was killed tells nothing, and Airflow calls no task for it (apache/airflow#60858). What a person ends
     in Airflow is told if it is a task, for the run goes on and fails; it is not if it is the run.
@@ -160,7 +158,7 @@ def tell_unheard(context: Any) -> None:
     failed, unheard = [], []
     try:
         states = RuntimeTaskInstance.get_task_states(dag.dag_id, run_ids=[run_id]).get(run_id, {})
-        if context["reason"] == "task_failure" and states and "failed" not in states.values():
+        if context["reason"] == "task_failure" and states and not {"failed", "upstream_failed"} & set(states.values()):
             return  # somebody has cleared the run since
         failed = [task for task in dag.tasks if states.get(task.task_id) == "failed" and task.on_failure_callback]
         for task in failed:

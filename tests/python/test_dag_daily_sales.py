@@ -333,6 +333,7 @@ def test_each_failure_is_told_once(run_of):
         ("all_tasks_deadlocked", {LOST: "success"}, "none of the tasks that are left can run"),
         # A failure of a task that the DAG does not have any more, or has many times.
         ("task_failure", {"gone": "failed", f"{LOST}_0": "failed"}, "a task has failed"),
+        ("task_failure", {"notify_success": "upstream_failed", LOST: "success"}, "a task has failed"),
         ("task_failure", {}, "a task has failed"),
         ("news", {}, "news"),
     ],
