@@ -21,7 +21,7 @@ from functools import partial
 from airflow.sdk import DAG, CronDataIntervalTimetable, get_current_context, task
 from cosmos import DbtBuildLocalOperator, DbtTestLocalOperator
 
-from orchestration import alerts
+from orchestration.alerts.callbacks import tell_failure, tell_synced, tell_unheard, tell_warnings
 from orchestration.defaults import CHECKS, DEFAULT_ARGS, NOTIFY, WAITING
 from orchestration.project import ENV, OPERATOR_KWARGS, POOL, use_connections
 from orchestration.tables import tables, with_news
@@ -40,8 +40,8 @@ with DAG(
     max_active_runs=1,
     tags=["tables", "hourly", "production"],
     # What belongs to no table knows of no files.
-    default_args=DEFAULT_ARGS | {"on_failure_callback": partial(alerts.tell_failure, table="")},
-    on_failure_callback=alerts.tell_unheard,
+    default_args=DEFAULT_ARGS | {"on_failure_callback": tell_failure},
+    on_failure_callback=tell_unheard,
 ):
 
     @task.branch(**POOL)
@@ -58,7 +58,7 @@ with DAG(
     def notify_success() -> None:
         """Tells what was loaded."""
         context = get_current_context()
-        alerts.tell_synced(context, news=context["ti"].xcom_pull(task_ids="find_new_files", key=NEWS) or {})
+        tell_synced(context, news=context["ti"].xcom_pull(task_ids="find_new_files", key=NEWS) or {})
 
     find, notify = find_new_files(), notify_success()
     find.operator.ui_color = WAITING
@@ -67,7 +67,7 @@ with DAG(
     # A run takes all there is, whatever its date.
     dbt = OPERATOR_KWARGS | {"env": ENV | {"RUN_DATE": ""}}
     for table in TABLES:
-        told = {"on_failure_callback": partial(alerts.tell_failure, table=table.name)}
+        told = {"on_failure_callback": partial(tell_failure, feed=table.name)}
         sync = DbtBuildLocalOperator(
             task_id=f"sync_{table.name}",
             select=table.select,
@@ -80,7 +80,7 @@ with DAG(
         validate = DbtTestLocalOperator(
             task_id=f"validate_{table.name}",
             select=table.checks,
-            on_warning_callback=alerts.tell_warnings,
+            on_warning_callback=tell_warnings,
             **dbt,
             **told,
         )

@@ -9,15 +9,21 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import duckdb
 import pytest
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 from cosmos import DbtBuildLocalOperator, DbtTestLocalOperator
+from cosmos.dbt.runner import extract_message_by_status
+from cosmos.exceptions import CosmosDbtRunError
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 from tables import KINDS
 from warehouse import DATABASE, Project, Warehouse, environment
 
-from orchestration import alerts, project, report, tables
-from orchestration.tables import Known, Table, changes
+from orchestration import project, report, tables
+from orchestration.alerts import callbacks
+from orchestration.local import demo_tables
+from orchestration.tables import SHARED, Known, Table, changes
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("dag_table_sync")
@@ -74,7 +80,7 @@ def test_schedule_and_settings(dag):
         for stage in ("sync", "validate"):
             (told,) = dag.get_task(f"{stage}_{name}").on_failure_callback
             assert isinstance(told, partial)
-            assert (told.func, told.keywords) == (alerts.tell_failure, {"table": name})
+            assert (told.func, told.keywords) == (callbacks.tell_failure, {"feed": name})
             # All there is, of whatever day: the environment of the scheduler must not narrow it.
             assert dag.get_task(f"{stage}_{name}").env["RUN_DATE"] == ""
 
@@ -125,6 +131,34 @@ def test_every_model_and_test_of_a_table_is_in_its_tasks(project: Project, dag):
         or set(node.tags) & {f"{n}_quality_checks" for n in OURS}
     }
     assert wanted - selected == set()
+
+
+def test_what_failed_is_heard_as_dbt_has_it_in_its_results(project: Project, tmp_path):
+    """A check, a model that somebody has broken, and nothing of a dbt that does not come to its end."""
+    warehouse = Warehouse(project, tmp_path / "warehouse")
+
+    def dbt(*command: str):
+        with environment(**warehouse.places):
+            done = dbtRunner(manifest=project.manifest, callbacks=[report.listen]).invoke(
+                [*command, *project.options()]
+            )
+        DuckDBConnectionManager.close_all_connections()
+        return done
+
+    nodes = ("path:models/tables", "currencies", *SHARED)
+    build = ("build", "--select", *nodes, "--exclude-resource-type", "unit_test")
+    warehouse.land(demo_tables.first_hour())
+    assert dbt(*build).success
+    with duckdb.connect(warehouse.folder / DATABASE) as connection:
+        connection.execute("alter table staging.newest_products rename column category to kind")
+    warehouse.land(demo_tables.first_hour() | demo_tables.second_hour() | {demo_tables.path("orders", 5): b"nothing"})
+    done = dbt(*build)
+    results = list(zip(*extract_message_by_status(done, ["error", "fail", "runtime error"]), strict=True))
+    assert {"no_orders_file_to_mend", "newest_products"} <= {name for name, _ in results}
+    assert report.failures_behind(CosmosDbtRunError()) == results
+    assert report.failures_behind(ValueError()) == []
+    assert dbt("build", "--select", "nothing:of_the_kind").exception
+    assert report.failures_behind(CosmosDbtRunError()) == []
 
 
 @pytest.mark.parametrize("news", [{}, {"orders": 2, "products": 0}])
