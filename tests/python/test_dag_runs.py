@@ -160,7 +160,20 @@ def test_tables_are_synced_each_by_itself_and_an_idle_hour_starts_no_dbt(airflow
     [validated] = [task for task in run.tasks if task.task == "validate_orders"]
     assert "orders_have_their_customers has found: from_field=C" in client.log(dag_id, run.run_id, validated, lines=200)
     assert "orders: 1 new file; rows now: 521 received, 421 current, 100 superseded, 0 rejected" in synced
+
+    # A sync that is cleared by itself does its work once more.
+    clear(client, dag_id, run.run_id, "sync_orders", downstream=False)
+    run = client.wait(dag_id, run.run_id)
+    [sync] = [task for task in run.tasks if task.task == "sync_orders"]
+    assert (run.state, sync.state, sync.tries) == ("success", "success", 2)
+    assert "staging.newest_orders" in client.log(dag_id, run.run_id, sync, lines=200)
     client.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
+
+
+def clear(client, dag_id, run_id, task, downstream=True):
+    """Lets one task of a run run again, with what follows it or without."""
+    again = {"dag_run_id": run_id, "task_ids": [task], "include_downstream": downstream}
+    client.call("POST", f"dags/{dag_id}/clearTaskInstances", json=again | {"dry_run": False, "only_failed": False})
 
 
 def scheduled_tables(client):
@@ -306,9 +319,7 @@ def test_what_is_killed_at_every_try_is_told_once_by_its_run(airflow, told, work
     # They wait for the warehouse, so that none of them can end before it is killed.
     with held(airflow.warehouse):
         for (dag_id, run_id), task in killed.items():
-            again = {"dag_run_id": run_id, "task_ids": [task], "include_downstream": True}
-            again |= {"dry_run": False, "only_failed": False}
-            client.call("POST", f"dags/{dag_id}/clearTaskInstances", json=again)
+            clear(client, dag_id, run_id, task)
         kill_every_try(client, killed, worker)
     for (dag_id, run_id), task in killed.items():
         run = client.wait(dag_id, run_id)
