@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 
-from orchestration import alerts
+from orchestration.retries import RetryUnlessToMend
 
 # Of tasks in the graph.
 WAITING, CHECKS, NOTIFY = "#e3f2fd", "#fff3e0", "#e8f5e9"
@@ -25,6 +25,5 @@ DEFAULT_ARGS = {
     "max_retry_delay": timedelta(minutes=30),
     # The client of a warehouse that is gone would ask for ever.
     "execution_timeout": timedelta(hours=2),
-    "retry_policy": alerts.RetryUnlessToMend(),
-    "on_failure_callback": alerts.tell_failure,
+    "retry_policy": RetryUnlessToMend(),
 }

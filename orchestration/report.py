@@ -1,4 +1,4 @@
-"""Asks the warehouse what a run has loaded and what is to be mended, through dbt's own profile and adapter.
+"""Asks the warehouse, through dbt's own profile and adapter, and hears what dbt says while it runs in this process.
 
 The same on DuckDB and Snowflake. It parses no project, so an answer takes a moment, and it gives up on a warehouse
 that does not answer rather than wait: only messages depend on it.
@@ -10,8 +10,7 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +19,6 @@ PROJECT = Path(__file__).resolve().parents[1]
 ATTEMPTS = 3
 
 Row = Mapping[str, Any]
-
-
-def loaded(feed: str, run_date: str | None) -> list[Row]:
-    """Where the rows of each file of a feed are now, of those of the run's date if one is given."""
-    return ask(
-        "select source_file, received_rows, current_rows, superseded_rows, rejected_rows, held_rows "
-        f"from prod.load_ledger where {_files(feed, run_date)} order by source_file"
-    )
-
-
-def to_mend(feed: str, run_date: str | None) -> list[Row]:
-    """The refused and held files of a feed, of the run's date if one is given."""
-    return ask(
-        "select source_file, state, failed_check, source_record, affected_rows, received_rows, reason "
-        f"from staging.files_to_mend where {_files(feed, run_date)} order by source_file"
-    )
 
 
 def ask(query: str) -> list[Row]:
@@ -82,24 +65,35 @@ def _hurry(credentials: Any) -> None:
         credentials.connect_timeout, credentials.connect_retries = 10, 0
 
 
-def _files(feed: str, run_date: str | None) -> str:
-    if not feed.isidentifier():
-        raise ValueError(f"{feed} is no feed")
-    condition = f"split_part(source_file, '/', 2) = '{feed}'"
-    return condition + (f" and file_date = cast('{date.fromisoformat(run_date)}' as date)" if run_date else "")
-
-
 _heard: list[str] = []
 _found: dict[str, list[Row]] = {}
+# What has failed, and what dbt says of it, in the order of dbt's results.
+_failed: list[tuple[str, str]] = []
 
 
 def listen(event: Any) -> None:
-    """A callback of dbt: hears what a load says when it finds nothing new, and the rows that a test has found."""
-    if "Nothing to do" in event.info.msg:
+    """A callback of dbt: hears what a load says when it finds nothing new, the rows that a test has found, and what
+    has failed."""
+    kind, data = event.info.name, event.data
+    if kind == "MainReportVersion":  # dbt starts
+        _failed.clear()
+    elif kind in ("RunResultError", "RunResultErrorNoMessage") and data.node_info.node_name:
+        _failed.append((data.node_info.node_name, getattr(data, "msg", "")))
+    elif "Nothing to do" in event.info.msg:
         _heard.append(event.info.msg)
-    elif event.info.name == "JinjaLogDebug" and event.data.msg.startswith('{"failing_rows_of"'):
-        said = json.loads(event.data.msg)
+    elif kind == "JinjaLogDebug" and data.msg.startswith('{"failing_rows_of"'):
+        said = json.loads(data.msg)
         _found[said["failing_rows_of"]] = said["rows"]
+
+
+def failures_behind(error: BaseException) -> list[tuple[str, str]]:
+    """The models and tests that have failed, with what dbt said of each, if that is what a task has failed by.
+
+    Nothing if it failed by something else, or if dbt did not come to its end.
+    """
+    from cosmos.exceptions import CosmosDbtRunError
+
+    return list(_failed) if isinstance(error, CosmosDbtRunError) else []
 
 
 def failing_rows() -> dict[str, list[Row]]:
@@ -120,9 +114,3 @@ def tell_waiting(event: Any) -> None:
     """A callback of dbt, for a command that is quiet: says all the same that the warehouse is in use and waited for."""
     if event.info.name == "AdapterEventWarning":
         print(event.info.msg, file=sys.stderr)
-
-
-def totals(files: Sequence[Row]) -> dict[str, int]:
-    """The sums over some files of the ledger."""
-    names = ("received_rows", "current_rows", "superseded_rows", "rejected_rows", "held_rows")
-    return {name.removesuffix("_rows"): sum(int(file[name]) for file in files) for name in names}

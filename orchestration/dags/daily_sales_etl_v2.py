@@ -19,6 +19,7 @@ the alert and in `staging.files_to_mend`; the others of its day are loaded.
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
 from airflow.sdk import (
@@ -32,7 +33,15 @@ from airflow.sdk import (
 from cosmos import DbtTaskGroup, DbtTestLocalOperator, RenderConfig
 from cosmos.constants import LoadMode, TestBehavior
 
-from orchestration import alerts
+from orchestration.alerts.callbacks import (
+    LATE_HOURS,
+    NOTHING_NEW,
+    keep_news,
+    tell_failure,
+    tell_late,
+    tell_success,
+    tell_unheard,
+)
 from orchestration.deadlines import RunQueued
 from orchestration.defaults import CHECKS, DEFAULT_ARGS, NOTIFY, WAITING, seconds
 from orchestration.project import (
@@ -66,13 +75,14 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     tags=["sales", "daily", "production"],
-    default_args=DEFAULT_ARGS,
-    on_failure_callback=alerts.tell_unheard,
+    # What waits to be mended, of the run's day.
+    default_args=DEFAULT_ARGS | {"on_failure_callback": partial(tell_failure, feed="sales", by_day=True)},
+    on_failure_callback=tell_unheard,
     # Not from the run's date: a run of a date long past, or of none, has two hours like any other.
     deadline=DeadlineAlert(
         reference=RunQueued(),
-        interval=timedelta(hours=alerts.LATE_HOURS),
-        callback=AsyncCallback(alerts.tell_late),
+        interval=timedelta(hours=LATE_HOURS),
+        callback=AsyncCallback(tell_late),
     ),
 ):
     wait = S3KeySensor(
@@ -89,7 +99,7 @@ with DAG(
     extract = DbtTaskGroup(
         "extract_to_staging",
         render_config=models("file_verdicts", "path:models/landing/sales", tests=TestBehavior.NONE),
-        operator_args=OPERATOR_ARGS | {"callback": alerts.keep_news},
+        operator_args=OPERATOR_ARGS | {"callback": keep_news},
         **DBT,
     )
 
@@ -126,7 +136,9 @@ with DAG(
     @task(**POOL)
     def notify_success() -> None:
         """Tells what was loaded."""
-        alerts.tell_success(get_current_context())
+        context = get_current_context()
+        nothing_new = context["ti"].xcom_pull(task_ids="extract_to_staging.raw_sales_run", key=NOTHING_NEW)
+        tell_success(context, feed="sales", news=not nothing_new)
 
     notify = notify_success()
     notify.operator.ui_color = NOTIFY

@@ -7,9 +7,8 @@ A table is a folder below `models/tables` with one contract; the tasks follow fr
 | task | what |
 |---|---|
 | find_new_files | compares the landing zone with what is known: a table with nothing to do is skipped, without dbt |
-| sync_and_validate_together | what follows, for all tables that have something to do, by one dbt |
-| sync_&lt;table&gt; | load, transform, gate and merge of the table, unless that has been done together |
-| validate_&lt;table&gt; | its checks in production, `<table>_quality_checks`, likewise; red while a file waits |
+| sync_&lt;table&gt; | load, transform, gate and merge of the table |
+| validate_&lt;table&gt; | its checks in production, `<table>_quality_checks`; red while a file waits to be mended |
 | notify_success | tells what was loaded |
 
 A table that fails stops no other. A run takes all there is, of whatever day and hour, so nothing that comes late is
@@ -20,14 +19,16 @@ from datetime import UTC, datetime
 from functools import partial
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, get_current_context, task
+from cosmos import DbtBuildLocalOperator, DbtTestLocalOperator
 
-from orchestration import alerts
+from orchestration.alerts.callbacks import tell_failure, tell_synced, tell_unheard, tell_warnings
 from orchestration.defaults import CHECKS, DEFAULT_ARGS, NOTIFY, WAITING
 from orchestration.project import ENV, OPERATOR_KWARGS, POOL, use_connections
-from orchestration.sync import TOGETHER, Sync, Together, Validate
 from orchestration.tables import tables, with_news
 
 TABLES = tables()
+# What find_new_files says to notify_success: how many new files each table with something to do has.
+NEWS = "news"
 
 with DAG(
     "table_sync",
@@ -39,51 +40,49 @@ with DAG(
     max_active_runs=1,
     tags=["tables", "hourly", "production"],
     # What belongs to no table knows of no files.
-    default_args=DEFAULT_ARGS | {"on_failure_callback": partial(alerts.tell_failure, table="")},
-    on_failure_callback=alerts.tell_unheard,
+    default_args=DEFAULT_ARGS | {"on_failure_callback": tell_failure},
+    on_failure_callback=tell_unheard,
 ):
 
-    @task.short_circuit(task_id=alerts.FINDER, **POOL)
-    def find_new_files() -> bool:
-        """Whether there is something to do, and for which tables."""
+    @task.branch(**POOL)
+    def find_new_files() -> list[str]:
+        """Which syncs have something to do. Airflow skips the others, each with what follows it."""
         context = get_current_context()
         use_connections(context, None)
         news = with_news(TABLES)
-        context["ti"].xcom_push(alerts.NEWS, news)
-        return bool(news)
+        context["ti"].xcom_push(NEWS, news)
+        return [f"sync_{name}" for name in news]
 
-    # What ran was a part of the run, if a table failed: that is told by the table's own alert.
+    # A table without news stops no message; one that failed does, for its own alert has said so.
     @task(trigger_rule="none_failed_min_one_success", **POOL)
     def notify_success() -> None:
         """Tells what was loaded."""
-        alerts.tell_synced(get_current_context())
+        context = get_current_context()
+        tell_synced(context, news=context["ti"].xcom_pull(task_ids="find_new_files", key=NEWS) or {})
 
     find, notify = find_new_files(), notify_success()
     find.operator.ui_color = WAITING
     notify.operator.ui_color = NOTIFY
 
-    # Only tests that read nothing of another table.
-    build = OPERATOR_KWARGS | {"env": ENV | {"RUN_DATE": ""}, "indirect_selection": "cautious"}
-    # Whatever becomes of it is made good by the syncs, which come after it and tell of it.
-    together = Together(task_id=TOGETHER, tables=TABLES, retries=0, on_failure_callback=None, **build)
-    find >> together
+    # A run takes all there is, whatever its date.
+    dbt = OPERATOR_KWARGS | {"env": ENV | {"RUN_DATE": ""}}
     for table in TABLES:
-        told = {"on_failure_callback": partial(alerts.tell_failure, table=table.name)}
-        sync = Sync(
+        told = {"on_failure_callback": partial(tell_failure, feed=table.name)}
+        sync = DbtBuildLocalOperator(
             task_id=f"sync_{table.name}",
             select=table.select,
             exclude=table.exclude,
-            trigger_rule="all_done_min_one_success",
-            **build,
+            # Only tests that read nothing of another table.
+            indirect_selection="cautious",
+            **dbt,
             **told,
         )
-        validate = Validate(
+        validate = DbtTestLocalOperator(
             task_id=f"validate_{table.name}",
             select=table.checks,
-            on_warning_callback=alerts.tell_warnings,
-            **OPERATOR_KWARGS | {"env": build["env"]},
+            on_warning_callback=tell_warnings,
+            **dbt,
             **told,
         )
         validate.ui_color = CHECKS
-        [find, together] >> sync
-        sync >> validate >> notify
+        find >> sync >> validate >> notify

@@ -12,9 +12,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from orchestration.alerts.text import release_command
 from orchestration.local.errors import LocalError
 from orchestration.local.snowflake import Snowflake
-from orchestration.messages import release_command
 
 RECEIVED = """
 select

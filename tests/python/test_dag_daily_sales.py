@@ -18,8 +18,11 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 from airflow.serialization.encoders import encode_deadline_reference
+from cosmos.exceptions import CosmosDbtRunError
 
-from orchestration import alerts, project
+from orchestration import project, report
+from orchestration.alerts import callbacks, channels, unheard
+from orchestration.retries import RetryUnlessToMend
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("dag_daily_sales")
@@ -133,9 +136,10 @@ def test_settings_of_every_task(dag):
         assert task.retry_exponential_backoff == 2
         assert task.max_retry_delay == timedelta(minutes=30)
         assert task.trigger_rule == "all_success"
-        assert task.on_failure_callback == [alerts.tell_failure]
+        (told,) = task.on_failure_callback
+        assert (told.func, told.keywords) == (callbacks.tell_failure, {"feed": "sales", "by_day": True})
         assert not task.on_retry_callback
-    assert dag.on_failure_callback == alerts.tell_unheard
+    assert dag.on_failure_callback == callbacks.tell_unheard
 
 
 def test_complete_within_two_hours_of_being_queued(dag):
@@ -145,7 +149,7 @@ def test_complete_within_two_hours_of_being_queued(dag):
     assert abs(deadline.reference._evaluate_with(session=None) - datetime.now(UTC)) < timedelta(seconds=10)
     # Airflow's own reference of that kind makes clearing a run fail.
     assert encode_deadline_reference(deadline.reference)["__class_path"] == "orchestration.deadlines.RunQueued"
-    assert deadline.callback.path == "orchestration.alerts.tell_late"
+    assert deadline.callback.path == "orchestration.alerts.callbacks.tell_late"
 
 
 def test_sensor(dag):
@@ -189,22 +193,53 @@ def test_graph_colours(dag):
     assert {name: dag.get_task(name).ui_color for name in colours} == colours
 
 
+IO_ERROR = ("files_to_mend", "Runtime Error IO Error")
+TO_MEND = ("no_file_to_mend", "Got 2 results, configured to fail if != 0")
+
+
+def said_by_dbt(*failed):
+    """What dbt says at its end of the models and tests that have failed."""
+    kinds = [("MainReportVersion", "", ""), *(("RunResultError", name, said) for name, said in failed)]
+    for kind, name, said in kinds:
+        data = SimpleNamespace(node_info=SimpleNamespace(node_name=name), msg=said)
+        report.listen(SimpleNamespace(info=SimpleNamespace(name=kind, msg=said), data=data))
+
+
+@pytest.fixture
+def dbt_says():
+    """What dbt says at its end, in this process; it is forgotten with the test."""
+    yield said_by_dbt
+    said_by_dbt()
+
+
 @pytest.mark.parametrize(
-    ("error", "action"),
+    ("failed", "action"),
     [
-        ("dbt invocation completed with errors: no_file_to_mend: Got 2 results, configured to fail if != 0", "fail"),
-        ("dbt invocation completed with errors: no_orders_file_to_mend: Got 1 result, configured to fail", "fail"),
-        ("dbt invocation completed with errors: files_to_mend: Runtime Error IO Error", "default"),
-        (
-            "dbt invocation completed with errors: no_file_to_mend: Got 2 results, configured to fail if != 0\n"
-            "files_to_mend: Runtime Error IO Error",
-            "default",
-        ),
-        ("", "default"),
+        ([TO_MEND], "fail"),
+        ([("no_orders_file_to_mend", "Got 1 result, configured to fail if != 0")], "fail"),
+        ([IO_ERROR], "default"),
+        ([TO_MEND, IO_ERROR], "default"),
+        ([], "default"),
     ],
 )
-def test_only_a_file_to_mend_is_not_retried(error, action):
-    assert alerts.RetryUnlessToMend().evaluate(RuntimeError(error), 1, 3).action.value == action
+def test_only_a_file_to_mend_is_not_retried(dbt_says, failed, action):
+    dbt_says(*failed)
+    assert RetryUnlessToMend().evaluate(CosmosDbtRunError("whatever it says"), 1, 3).action.value == action
+    # What has ended the task is something else.
+    assert RetryUnlessToMend().evaluate(RuntimeError("no_file_to_mend: Got 2"), 1, 3).action.value == "default"
+
+
+def test_what_failed_is_told_as_dbt_has_said_it(dbt_says, monkeypatch):
+    told = []
+    monkeypatch.setattr(callbacks, "_post_and_mail", lambda context, text, link, commands: told.append(text))
+    monkeypatch.setattr(callbacks, "_asked", lambda *_: [])
+    dbt_says(TO_MEND, IO_ERROR)
+    for error in (CosmosDbtRunError("dbt invocation completed with errors: no_file..."), RuntimeError("it broke")):
+        callbacks.tell_failure(failed_context(error), feed="sales", by_day=True)
+    assert [message.splitlines()[2] for message in told] == [
+        "Problem: no_file_to_mend: Got 2 results, configured to fail if != 0 files_to_mend: Runtime Error IO Error",
+        "Problem: it broke",
+    ]
 
 
 def failed_context(error=None):
@@ -228,18 +263,18 @@ def dead_endpoint(request):
 
 
 def test_dead_endpoints_cost_seconds_and_raise_nothing(dead_endpoint, monkeypatch, caplog):
-    monkeypatch.setattr(alerts, "SECONDS", 1)
-    monkeypatch.setattr(alerts.QuickSmtpHook, "timeout", 1)
+    monkeypatch.setattr(channels, "SECONDS", 1)
+    monkeypatch.setattr(channels.QuickSmtpHook, "timeout", 1)
     monkeypatch.setenv("AIRFLOW_CONN_SLACK_DEFAULT", f"slackwebhook://:x@http%3A%2F%2F127.0.0.1%3A{dead_endpoint}/")
     monkeypatch.setenv(
         "AIRFLOW_CONN_SMTP_DEFAULT",
         f"smtp://127.0.0.1:{dead_endpoint}/?disable_ssl=true&disable_tls=true&from_email=airflow%40localhost",
     )
     start = time.monotonic()
-    alerts.tell_failure(failed_context(AirflowSensorTimeout("no file")))
+    callbacks.tell_failure(failed_context(AirflowSensorTimeout("no file")), feed="sales", by_day=True)
     late = {"dag_id": DAG_ID, "dag_run_id": "r", "state": "running", "run_type": "scheduled"}
     late |= {"logical_date": "2024-01-05T02:00:00Z", "run_after": "2024-01-06T02:00:00Z"}
-    asyncio.run(alerts.tell_late({"dag_run": late}))
+    asyncio.run(callbacks.tell_late({"dag_run": late}))
     assert time.monotonic() - start < 10
     for channel in ("chat", "mail"):
         assert f"No message by {channel}: " in caplog.text
@@ -261,8 +296,8 @@ def test_only_a_run_that_is_still_at_work_is_late(changes, told, monkeypatch):
     sent = []
 
     class Channel:
-        def __init__(self, text=""):
-            self.text = text
+        def __init__(self, subject="", content=""):
+            self.text = subject
 
         async def async_send(self, text):
             sent.append(text)
@@ -270,11 +305,11 @@ def test_only_a_run_that_is_still_at_work_is_late(changes, told, monkeypatch):
         async def async_notify(self, context):
             sent.append(self.text)
 
-    monkeypatch.setattr(alerts, "_chat", Channel)
-    monkeypatch.setattr(alerts, "_mail", Channel)
+    monkeypatch.setattr(channels, "_chat", Channel)
+    monkeypatch.setattr(channels, "_mail", Channel)
     run = {"dag_id": DAG_ID, "dag_run_id": "a run", "state": "running", "run_type": "manual"}
     run |= {"logical_date": "2024-01-05T02:00:00Z", "run_after": "2024-01-06T02:00:00Z"}
-    asyncio.run(alerts.tell_late({"dag_run": run | changes}))
+    asyncio.run(callbacks.tell_late({"dag_run": run | changes}))
     day = "2024-01-06" if changes.get("logical_date", run) is None else "2024-01-05"
     assert [f"not complete for {day}, 2 hours" in text for text in sent] == ([True, True] if told else [])
 
@@ -283,16 +318,16 @@ def test_only_a_run_that_is_still_at_work_is_late(changes, told, monkeypatch):
 def run_of(dag, monkeypatch):
     """A run that has failed, given the states of its tasks and what those said that have told; returns what is told."""
     told = []
-    monkeypatch.setattr(alerts, "_post_and_mail", lambda context, text, link, commands=(): told.append(text))
-    monkeypatch.setattr(alerts, "_asked", lambda *_: [])
+    monkeypatch.setattr(callbacks, "_post_and_mail", lambda context, text, link, commands=(): told.append(text))
+    monkeypatch.setattr(callbacks, "_asked", lambda *_: [])
 
     def failed(states, said=None, **context):
         told.clear()
         monkeypatch.setattr(
-            alerts.RuntimeTaskInstance, "get_task_states", lambda _, run_ids: {run_ids[0]: states} if states else {}
+            unheard.RuntimeTaskInstance, "get_task_states", lambda _, run_ids: {run_ids[0]: states} if states else {}
         )
-        monkeypatch.setattr(alerts.XCom, "get_one", lambda task_id, **_: (said or {}).get(task_id))
-        alerts.tell_unheard({"dag": dag, "run_id": "scheduled__2024-01-06", "reason": "task_failure"} | context)
+        monkeypatch.setattr(unheard.XCom, "get_one", lambda task_id, **_: (said or {}).get(task_id))
+        callbacks.tell_unheard({"dag": dag, "run_id": "scheduled__2024-01-06", "reason": "task_failure"} | context)
         return [text.split("\nLog: ")[0].splitlines() for text in told]
 
     return failed
@@ -333,6 +368,7 @@ def test_each_failure_is_told_once(run_of):
         ("all_tasks_deadlocked", {LOST: "success"}, "none of the tasks that are left can run"),
         # A failure of a task that the DAG does not have any more, or has many times.
         ("task_failure", {"gone": "failed", f"{LOST}_0": "failed"}, "a task has failed"),
+        ("task_failure", {"notify_success": "upstream_failed", LOST: "success"}, "a task has failed"),
         ("task_failure", {}, "a task has failed"),
         ("news", {}, "news"),
     ],
@@ -348,24 +384,24 @@ def test_a_run_is_told_though_airflow_does_not_answer(dag, monkeypatch):
         raise RuntimeError("Unhandled request")
 
     told = []
-    monkeypatch.setattr(alerts, "_post_and_mail", lambda context, text, link: told.append(text))
-    monkeypatch.setattr(alerts.RuntimeTaskInstance, "get_task_states", broken)
-    alerts.tell_unheard({"dag": dag, "run_id": "r", "reason": "task_failure"})
+    monkeypatch.setattr(callbacks, "_post_and_mail", lambda context, text, link: told.append(text))
+    monkeypatch.setattr(unheard.RuntimeTaskInstance, "get_task_states", broken)
+    callbacks.tell_unheard({"dag": dag, "run_id": "r", "reason": "task_failure"})
     assert [text.split("\nLog: ")[0] for text in told] == [f"❌ DAG {DAG_ID} failed for r\nProblem: a task has failed"]
 
 
 def test_a_task_that_tells_says_so_to_its_run(monkeypatch):
     """In its own process; what the dag-processor calls for a lost worker has no exception, and is left to the run."""
     told, pushed = [], []
-    monkeypatch.setattr(alerts, "_post_and_mail", lambda context, text, link, commands: told.append(text))
-    monkeypatch.setattr(alerts, "_asked", lambda *_: [])
+    monkeypatch.setattr(callbacks, "_post_and_mail", lambda context, text, link, commands: told.append(text))
+    monkeypatch.setattr(callbacks, "_asked", lambda *_: [])
     context = failed_context()
     context["ti"].xcom_push = lambda *said: pushed.append((len(told), *said))
-    alerts.tell_failure(context)
+    callbacks.tell_failure(context)
     assert (told, pushed) == ([], [])
-    alerts.tell_failure(context | {"exception": RuntimeError("it broke")})
+    callbacks.tell_failure(context | {"exception": RuntimeError("it broke")})
     # Only once it has told.
-    assert pushed == [(1, alerts.TOLD, 4)]
+    assert pushed == [(1, unheard.TOLD, 4)]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -12,17 +11,19 @@ from types import SimpleNamespace
 
 import duckdb
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException
-from cosmos import DbtBuildLocalOperator
+from airflow.sdk.exceptions import DownstreamTasksSkipped
+from cosmos import DbtBuildLocalOperator, DbtTestLocalOperator
+from cosmos.dbt.runner import extract_message_by_status
+from cosmos.exceptions import CosmosDbtRunError
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 from tables import KINDS
 from warehouse import DATABASE, Project, Warehouse, environment
 
-from orchestration import alerts, project, report, tables
+from orchestration import project, report, tables
+from orchestration.alerts import callbacks
 from orchestration.local import demo_tables
-from orchestration.sync import DONE, TOGETHER, done, together
-from orchestration.tables import Known, Table, changes
+from orchestration.tables import SHARED, Known, Table, changes
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("dag_table_sync")
@@ -53,13 +54,17 @@ def test_each_table_is_synced_then_validated_and_stops_no_other(dag):
     assert set(OURS) <= {task.removeprefix("sync_") for task in dag.task_dict}
     after = {name: task.downstream_task_ids for name, task in dag.task_dict.items()}
     names = [table.name for table in tables.tables()]
-    assert after.pop(TOGETHER) == {f"sync_{name}" for name in names}
-    assert after.pop("find_new_files") == {TOGETHER} | {f"sync_{name}" for name in names}
+    assert after.pop("find_new_files") == {f"sync_{name}" for name in names}
     assert after.pop("notify_success") == set()
     assert after == {f"sync_{name}": {f"validate_{name}"} for name in names} | {
         f"validate_{name}": {"notify_success"} for name in names
     }
-    assert dag.get_task("notify_success").trigger_rule == "none_failed_min_one_success"
+    rules = {name: task.trigger_rule for name, task in dag.task_dict.items()}
+    assert rules.pop("notify_success") == "none_failed_min_one_success"
+    assert set(rules.values()) == {"all_success"}
+    for name in names:
+        assert type(dag.get_task(f"sync_{name}")) is DbtBuildLocalOperator
+        assert type(dag.get_task(f"validate_{name}")) is DbtTestLocalOperator
 
 
 def test_schedule_and_settings(dag):
@@ -69,17 +74,13 @@ def test_schedule_and_settings(dag):
     assert (dag.catchup, dag.max_active_runs) == (False, 1)
     assert dag.description and dag.doc_md
     for task in dag.tasks:
-        # What is done together is tried again by each table's own task.
-        tries = 0 if task.task_id == TOGETHER else 3
-        assert (task.owner, task.retries, task.retry_delay) == ("data-engineering", tries, timedelta(minutes=5))
+        assert (task.owner, task.retries, task.retry_delay) == ("data-engineering", 3, timedelta(minutes=5))
         assert task.pool == "warehouse"
-    assert dag.get_task(TOGETHER).on_failure_callback == []
-    assert dag.get_task(TOGETHER).env["RUN_DATE"] == ""
     for name in OURS:
         for stage in ("sync", "validate"):
             (told,) = dag.get_task(f"{stage}_{name}").on_failure_callback
             assert isinstance(told, partial)
-            assert (told.func, told.keywords) == (alerts.tell_failure, {"table": name})
+            assert (told.func, told.keywords) == (callbacks.tell_failure, {"feed": name})
             # All there is, of whatever day: the environment of the scheduler must not narrow it.
             assert dag.get_task(f"{stage}_{name}").env["RUN_DATE"] == ""
 
@@ -132,52 +133,47 @@ def test_every_model_and_test_of_a_table_is_in_its_tasks(project: Project, dag):
     assert wanted - selected == set()
 
 
-def test_what_is_left_after_a_build_together(project: Project, tmp_path, dag):
-    """A check that warns is left to the table's task, and all is where a table fails."""
-    chosen = [table for table in tables.tables() if table.name in OURS]
+def test_what_failed_is_heard_as_dbt_has_it_in_its_results(project: Project, tmp_path):
+    """A check, a model that somebody has broken, and nothing of a dbt that does not come to its end."""
     warehouse = Warehouse(project, tmp_path / "warehouse")
-    warehouse.land(demo_tables.first_hour())
 
-    def build() -> list[str]:
+    def dbt(*command: str):
         with environment(**warehouse.places):
-            select = ["--select", *together(chosen).split(), "--exclude", dag.get_task(TOGETHER).exclude]
-            options = ["--exclude-resource-type", "unit_test", "--indirect-selection", "cautious", *project.options()]
-            result = dbtRunner(manifest=project.manifest).invoke(["build", *select, *options])
+            done = dbtRunner(manifest=project.manifest, callbacks=[report.listen]).invoke(
+                [*command, *project.options()]
+            )
         DuckDBConnectionManager.close_all_connections()
-        return done(result.result.results)
+        return done
 
-    everything = {f"{stage}_{name}" for name in OURS for stage in ("sync", "validate")}
-    assert set(build()) == everything
-    # An order whose customer is not known, and far fewer customers than before.
-    warehouse.land(demo_tables.first_hour() | demo_tables.second_hour())
-    assert everything - set(build()) == {"validate_customers", "validate_orders"}
-    # A table that somebody has changed: what all share waits for it, and each of the others is built by itself.
+    nodes = ("path:models/tables", "currencies", *SHARED)
+    build = ("build", "--select", *nodes, "--exclude-resource-type", "unit_test")
+    warehouse.land(demo_tables.first_hour())
+    assert dbt(*build).success
     with duckdb.connect(warehouse.folder / DATABASE) as connection:
         connection.execute("alter table staging.newest_products rename column category to kind")
-    warehouse.land(warehouse.landed | demo_tables.third_hour())
-    assert build() == []
+    warehouse.land(demo_tables.first_hour() | demo_tables.second_hour() | {demo_tables.path("orders", 5): b"nothing"})
+    done = dbt(*build)
+    results = list(zip(*extract_message_by_status(done, ["error", "fail", "runtime error"]), strict=True))
+    assert {"no_orders_file_to_mend", "newest_products"} <= {name for name, _ in results}
+    assert report.failures_behind(CosmosDbtRunError()) == results
+    assert report.failures_behind(ValueError()) == []
+    assert dbt("build", "--select", "nothing:of_the_kind").exception
+    assert report.failures_behind(CosmosDbtRunError()) == []
 
 
-@pytest.mark.parametrize(
-    ("tries", "done", "news", "ended"),
-    [
-        (1, ["sync_orders"], ["orders"], "left out"),
-        # A retry, and a task that a person clears, have a reason.
-        (2, ["sync_orders"], ["orders"], "built"),
-        (1, ["sync_products"], ["orders"], "built"),
-        # What does it together was killed.
-        (1, None, ["orders"], "built"),
-        (1, None, ["products"], "skipped"),
-    ],
-)
-def test_what_a_sync_does_after_all_are_built_together(dag, monkeypatch, tries, done, news, ended):
-    told = {DONE: done, alerts.NEWS: dict.fromkeys(news, 1)}
-    ran = []
-    monkeypatch.setattr(DbtBuildLocalOperator, "execute", lambda *_, **__: ran.append("built"))
-    ti = SimpleNamespace(try_number=tries, task_id="sync_orders", xcom_pull=lambda task_ids, key: told[key])
-    with pytest.raises(AirflowSkipException) if ended == "skipped" else nullcontext():
-        dag.get_task("sync_orders").execute({"ti": ti})
-    assert ran == ["built"] * (ended == "built")
+@pytest.mark.parametrize("news", [{}, {"orders": 2, "products": 0}])
+def test_only_tables_with_news_are_synced(dag, monkeypatch, news):
+    """Airflow skips the direct descendants of a branch task that it does not name."""
+    find, said = dag.get_task("find_new_files"), {}
+    monkeypatch.setitem(find.python_callable.__globals__, "with_news", lambda configured: news)
+    monkeypatch.setitem(find.python_callable.__globals__, "use_connections", lambda *_: None)
+    ti = SimpleNamespace(task=find, map_index=-1, xcom_push=lambda key, value: said.update({key: value}))
+    monkeypatch.setitem(find.python_callable.__globals__, "get_current_context", lambda: {"ti": ti})
+    with pytest.raises(DownstreamTasksSkipped) as skipped:
+        find.execute({"ti": ti})
+    idle = {table.name for table in tables.tables()} - set(news)
+    assert {task for task, _ in skipped.value.tasks} == {f"sync_{name}" for name in idle}
+    assert said["news"] == news
 
 
 A, B = "raw/orders/2024-01-05/10/orders.csv", "raw/orders/2024-01-05/11/orders.csv"

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from orchestration import messages
+from orchestration.alerts import text as messages
 
 pytestmark = pytest.mark.fast
 

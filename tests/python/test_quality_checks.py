@@ -11,7 +11,8 @@ from test_files import file
 from test_tables import table
 from warehouse import DATABASE, Built, Project, Warehouse
 
-from orchestration import messages, report
+from orchestration import report
+from orchestration.alerts import text as messages
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("quality checks")

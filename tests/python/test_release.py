@@ -11,7 +11,7 @@ from reference import Reference
 from test_files import CASES, file, row
 from warehouse import DATABASE, PROJECT, Project, Warehouse, compare, environment
 
-from orchestration import messages
+from orchestration.alerts import text as messages
 
 DAY = date(2024, 1, 5)
 PATH = f"raw/sales/{DAY}/sales_export.csv"

@@ -15,6 +15,7 @@ from test_tables import customers, path_of, stock
 from warehouse import DATABASE, PROJECT, Project, Warehouse, environment
 
 from orchestration import report, tables
+from orchestration.alerts import facts
 
 FIRST, SECOND = date(2024, 1, 1), date(2024, 1, 2)
 SALES_OF = "raw/sales/{}/sales_export.csv".format
@@ -151,8 +152,8 @@ def test_a_moved_file_is_built_on_and_asked(
         assert len(contents(connection, "2024 Über-select")["prod.load_ledger"]) == 5
     monkeypatch.setattr(report, "PROJECT", PROJECT)
     with environment(**moved.places):
-        assert len(report.loaded("sales", None)) == 3
-        assert {line["state"] for line in report.to_mend("sales", None)} == {"held", "refused"}
+        assert len(facts.loaded("sales", None)) == 3
+        assert {line["state"] for line in facts.to_mend("sales", None)} == {"held", "refused"}
         assert SALES_OF(SECOND) in tables._known().fingerprints
 
 

@@ -1,0 +1,173 @@
+"""What Airflow and Cosmos call: each asks for facts, puts them into words and sends them.
+
+The DAG file says of which feed a callback speaks, `partial(tell_failure, feed="orders")`, and by `by_day` whether only
+of the files of the run's day.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from airflow.sdk import conf
+from airflow.sdk.exceptions import AirflowSensorTimeout
+
+from orchestration import project, report
+from orchestration.alerts import channels, facts, text
+from orchestration.alerts.unheard import TOLD, Failures, Unheard, failures, instance_of
+
+log = logging.getLogger(__name__)
+
+LATE_HOURS = 2
+# What a load says to the task that tells of the run: that it found nothing new.
+NOTHING_NEW = "nothing_new"
+
+
+def keep_news(project_dir: str, context: Any) -> None:
+    """After a load, a callback of Cosmos: keeps for `tell_success` that nothing was new."""
+    ti = context["ti"]
+    # An earlier try may have loaded the files before it was killed: a retry that finds nothing new knows nothing.
+    first_try = ti.max_tries - ti.task.retries + 1
+    ti.xcom_push(NOTHING_NEW, ti.try_number == first_try and report.found_nothing_new())
+
+
+def tell_success(context: Any, feed: str, news: bool) -> None:
+    """Posts what the run has loaded of a feed for its day; without `news`, that nothing was new."""
+    files = _asked(facts.loaded, context, feed, by_day=True)
+    message = text.completed(
+        context["dag"].dag_id, facts.run_day(context), files, totals=facts.totals(files or []), news=news
+    )
+    log.info(message)
+    _post(message)
+
+
+def tell_synced(context: Any, news: Mapping[str, int]) -> None:
+    """Posts which feeds the run has loaded, given how many new files each of them had."""
+    totals = {}
+    for feed in news:
+        files = _asked(facts.loaded, context, feed)
+        totals[feed] = None if files is None else facts.totals(files)
+    message = text.synced(context["dag"].dag_id, facts.run_minute(context), news, totals)
+    log.info(message)
+    _post(message)
+
+
+def tell_failure(context: Any, feed: str | None = None, by_day: bool = False) -> None:
+    """Posts and mails what failed, and which files of a feed wait to be mended; of no files without a feed.
+
+    Airflow calls it after a task's last try: in the task's own process, or, without an exception, in the dag-processor
+    for one whose worker was lost. The latter is left to `tell_unheard`, so that it is told once.
+    """
+    ti, error = context["ti"], context.get("exception")
+    if error is None:
+        return
+    failed = report.failures_behind(error)
+    problem, waited = "\n".join(map(": ".join, failed)) or str(error), isinstance(error, AirflowSensorTimeout)
+    if waited and (key := getattr(getattr(ti, "task", None), "bucket_key", None)):
+        problem = f"{key} has not come. {problem}"
+    files = [] if waited or not feed else _asked(facts.to_mend, context, feed, by_day)
+    mend = text.MEND if by_day else text.MEND_TABLE
+    # Files are told with all that is known of them.
+    found = {test: rows for test, rows in report.failing_rows().items() if not facts.asks_to_mend(test)}
+    message = text.failed(
+        ti.dag_id,
+        ti.task_id,
+        (facts.run_day(context) if by_day else facts.run_minute(context)) or ti.run_id,
+        problem=problem,
+        files=files,
+        log_url=(link := getattr(ti, "log_url", "")),
+        advice=text.NO_FILE if waited else mend if files else text.RETRY,
+        found=found,
+    )
+    _post_and_mail(context, message, link, text.commands(files, found))
+    if not isinstance(error, Unheard):
+        ti.xcom_push(TOLD, ti.try_number)
+
+
+def tell_unheard(context: Any) -> None:
+    """Tells of a failed run what none of its tasks has told. Airflow's dag-processor calls it when the run has ended;
+    if it reads the DAG file just then, when it reads it next, `min_file_process_interval` later.
+
+    A process that was killed tells nothing, and Airflow calls no task for it (apache/airflow#60858). What a person ends
+    in Airflow is told if it is a task, for the run goes on and fails; it is not if it is the run.
+    """
+    try:
+        known = failures(context)
+    except Exception as error:  # told twice is better than never
+        log.warning("Airflow was not asked which tasks have failed: %s", text.clipped(error))
+        known = Failures()
+    if known.cleared:
+        return
+    for task in known.untold:
+        for tell in task.on_failure_callback:
+            tell(context | {"ti": instance_of(task, context), "exception": Unheard(text.UNHEARD)})
+    if not known.failed or context["reason"] != "task_failure":
+        dag_id, run_id = context["dag"].dag_id, context["run_id"]
+        base = conf.get("api", "base_url", fallback="http://localhost:8080/").rstrip("/")
+        message = text.failed(
+            dag_id,
+            None,
+            facts.run_minute(context) or run_id,
+            problem=text.REASONS.get(context["reason"], context["reason"]),
+            files=[],
+            log_url=(link := f"{base}/dags/{dag_id}/runs/{quote(run_id)}"),
+            advice=text.RETRY,
+        )
+        _post_and_mail(context, message, link)
+
+
+def tell_warnings(context: Any) -> None:
+    """Posts what the checks of a table found unusual. A callback of Cosmos, after a test task that has not failed."""
+    ti, results = context["ti"], dict(zip(context["test_names"], context["test_results"], strict=True))
+    if not results:
+        return
+    link = getattr(ti, "log_url", "")
+    message = text.unusual(
+        ti.dag_id, ti.task_id, facts.run_minute(context) or ti.run_id, results, report.failing_rows(), link
+    )
+    log.warning(message)
+    _post(message, link, text.commands(tests=results))
+
+
+async def tell_late(context: dict[str, Any]) -> None:
+    """Posts and mails that a run is not complete in time. Airflow's triggerer calls it at the deadline."""
+    run = context["dag_run"]
+    # A run that failed has told so; one that fills in the past is in nobody's way.
+    if run["state"] not in ("queued", "running") or run["run_type"] == "backfill":
+        return
+    message = text.late(
+        run["dag_id"], run["dag_run_id"], (run["logical_date"] or run["run_after"])[:10], hours=LATE_HOURS
+    )
+    await channels.post_and_mail_late(context, text.for_chat(message), *_as_mail(message))
+
+
+def _asked(
+    question: Callable[[str, str | None], list[facts.Row]], context: Any, feed: str, by_day: bool = False
+) -> list[facts.Row] | None:
+    """What the warehouse answers of a feed, or of its files of the run's day; None if it does not."""
+
+    def ask() -> list[facts.Row]:
+        day = facts.run_day(context)
+        if by_day and not day:
+            raise ValueError("the run's date is not known")
+        project.use_connections(context, None)
+        return question(feed, day if by_day else None)
+
+    return facts.answer(ask)
+
+
+def _post(message: str, link: str = "", commands: Sequence[str] = ()) -> None:
+    channels.post(text.for_chat(message, link, commands))
+
+
+def _post_and_mail(context: Any, message: str, link: str, commands: Sequence[str] = ()) -> None:
+    log.info(message)
+    _post(message, link, commands)
+    channels.mail(context, *_as_mail(message))
+
+
+def _as_mail(message: str) -> tuple[str, str]:
+    """Its subject, the first line, and its content."""
+    return message.splitlines()[0], text.for_mail(message)

@@ -1,0 +1,78 @@
+"""Sends texts: chat by the connection `slack_default`, mail by `smtp_default`.
+
+Data never waits for alerts: each channel is tried by itself, for seconds, and what fails is one line in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
+from airflow.providers.smtp.hooks.smtp import SmtpHook
+from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+
+log = logging.getLogger(__name__)
+
+MAIL_TO = "data-alerts@company.com"
+SECONDS = 5
+
+
+class QuickSmtpHook(SmtpHook):
+    """The provider waits 30 seconds, six times."""
+
+    timeout = SECONDS
+    smtp_retry_limit = 0
+
+
+class QuickSmtpNotifier(SmtpNotifier):
+    """A notifier that does not wait for a mail server. It needs `from_email` in the connection."""
+
+    @cached_property
+    def hook(self) -> SmtpHook:
+        """The hook that sends."""
+        return QuickSmtpHook(self.smtp_conn_id)
+
+
+def post(text: str) -> None:
+    """Posts a text, in Slack's own notation, to chat."""
+    _try("chat", lambda: _chat().send_text(text, unfurl_links=False, unfurl_media=False))
+
+
+def mail(context: Any, subject: str, content: str) -> None:
+    """Mails a text, in HTML."""
+    _try("mail", lambda: _mail(subject, content).notify(context))
+
+
+async def post_and_mail_late(context: Any, posted: str, subject: str, content: str) -> None:
+    """Posts and mails from Airflow's triggerer, where nothing may block."""
+    sends = {
+        "chat": lambda: _chat().async_send(text=posted),
+        "mail": lambda: _mail(subject, content).async_notify(context),
+    }
+    for channel, send in sends.items():
+        try:
+            await send()
+        except Exception as error:
+            _failed(channel, error)
+
+
+def _chat() -> SlackWebhookHook:
+    return SlackWebhookHook(slack_webhook_conn_id="slack_default", timeout=SECONDS, retry_handlers=[])
+
+
+def _mail(subject: str, content: str) -> QuickSmtpNotifier:
+    return QuickSmtpNotifier(to=MAIL_TO, subject=subject, html_content=content, smtp_conn_id="smtp_default")
+
+
+def _try(channel: str, send: Callable[[], object]) -> None:
+    try:
+        send()
+    except Exception as error:
+        _failed(channel, error)
+
+
+def _failed(channel: str, error: Exception) -> None:
+    log.error("No message by %s: %s", channel, " ".join(f"{type(error).__name__}: {error}".split())[:300])

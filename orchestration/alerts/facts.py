@@ -1,0 +1,78 @@
+"""What is known of the files of a feed, of a run's date, and of what dbt has found."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from orchestration import report
+
+log = logging.getLogger(__name__)
+
+Row = Mapping[str, Any]
+
+# The checks that fail while a file waits to be mended: of sales, and of a table.
+FILE_TO_MEND = re.compile(r"no_(\w+_)?file_to_mend")
+
+
+def loaded(feed: str, day: str | None) -> list[Row]:
+    """Where the rows of each file of a feed are now, of those of a day if one is given."""
+    return report.ask(
+        "select source_file, received_rows, current_rows, superseded_rows, rejected_rows, held_rows "
+        f"from prod.load_ledger where {_files(feed, day)} order by source_file"
+    )
+
+
+def to_mend(feed: str, day: str | None) -> list[Row]:
+    """The refused and held files of a feed, of a day if one is given."""
+    return report.ask(
+        "select source_file, state, failed_check, source_record, affected_rows, received_rows, reason "
+        f"from staging.files_to_mend where {_files(feed, day)} order by source_file"
+    )
+
+
+def totals(files: Sequence[Row]) -> dict[str, int]:
+    """The sums over some files of the ledger."""
+    names = ("received_rows", "current_rows", "superseded_rows", "rejected_rows", "held_rows")
+    return {name.removesuffix("_rows"): sum(int(file[name]) for file in files) for name in names}
+
+
+def answer(question: Callable[[], list[Row]]) -> list[Row] | None:
+    """What the warehouse answers; None if it does not, for a message is sent all the same."""
+    try:
+        return question()
+    except Exception as error:
+        log.warning("The warehouse was not asked: %s", " ".join(str(error).split())[:300])
+        return None
+
+
+def asks_to_mend(test: str) -> bool:
+    """Whether a test fails for no other reason than a file that waits to be mended."""
+    return bool(FILE_TO_MEND.fullmatch(test))
+
+
+def run_day(context: Any) -> str | None:
+    """The date of a run; None where Airflow tells nothing of the run, as of a task whose process was killed."""
+    time = _run_time(context)
+    return time.date().isoformat() if time else None
+
+
+def run_minute(context: Any) -> str | None:
+    """The date and time of a run; None where Airflow tells nothing of it."""
+    time = _run_time(context)
+    return f"{time:%Y-%m-%dT%H:%M}" if time else None
+
+
+def _run_time(context: Any) -> datetime | None:
+    run = context.get("dag_run")
+    return (run.logical_date or run.run_after) if run else None
+
+
+def _files(feed: str, day: str | None) -> str:
+    if not feed.isidentifier():
+        raise ValueError(f"{feed} is no feed")
+    condition = f"split_part(source_file, '/', 2) = '{feed}'"
+    return condition + (f" and file_date = cast('{date.fromisoformat(day)}' as date)" if day else "")
