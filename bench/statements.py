@@ -19,9 +19,9 @@ from snowflake.connector.cursor import SnowflakeCursor
 
 from bench.data import date_of, write_file
 from bench.document import Line
-from orchestration.local.services import BUCKET
 from orchestration.local.snowflake import snowflake
 from orchestration.local.storage import storage
+from orchestration.settings import BUCKET
 
 if TYPE_CHECKING:
     from bench.__main__ import Bench

@@ -21,13 +21,11 @@ from airflow.sdk.exceptions import AirflowSensorTimeout
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.sdk.execution_time.xcom import XCom
 
-from orchestration import messages, project, report
+from orchestration import messages, project, report, settings
 
 log = logging.getLogger(__name__)
 
-MAIL_TO = "data-alerts@company.com"
-SECONDS = 5
-LATE_HOURS = 2
+SECONDS = settings.ALERT_SECONDS
 NOTHING_NEW = "nothing_new"
 # The task of table_sync that finds new files, and what it says of them: their number by table.
 FINDER, NEWS = "find_new_files", "news"
@@ -55,13 +53,16 @@ class QuickSmtpNotifier(SmtpNotifier):
 
 
 def _chat() -> SlackWebhookHook:
-    return SlackWebhookHook(slack_webhook_conn_id="slack_default", timeout=SECONDS, retry_handlers=[])
+    return SlackWebhookHook(slack_webhook_conn_id=settings.CHAT_CONNECTION, timeout=SECONDS, retry_handlers=[])
 
 
 def _mail(text: str) -> QuickSmtpNotifier:
     subject = text.splitlines()[0]
     return QuickSmtpNotifier(
-        to=MAIL_TO, subject=subject, html_content=messages.for_mail(text), smtp_conn_id="smtp_default"
+        to=settings.MAIL_TO,
+        subject=subject,
+        html_content=messages.for_mail(text),
+        smtp_conn_id=settings.MAIL_CONNECTION,
     )
 
 
@@ -211,7 +212,7 @@ async def tell_late(context: dict[str, Any]) -> None:
     if run["state"] not in ("queued", "running") or run["run_type"] == "backfill":
         return
     text = messages.late(
-        run["dag_id"], run["dag_run_id"], (run["logical_date"] or run["run_after"])[:10], hours=LATE_HOURS
+        run["dag_id"], run["dag_run_id"], (run["logical_date"] or run["run_after"])[:10], hours=settings.LATE_HOURS
     )
     sends = {
         "chat": lambda: _chat().async_send(text=messages.for_chat(text)),

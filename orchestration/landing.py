@@ -35,6 +35,8 @@ from dbt.adapters.events.logging import AdapterLogger
 from dbt_common.exceptions import DbtRuntimeError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
+from orchestration import settings
+
 log = AdapterLogger("landing")
 
 BLOCK = 1 << 20
@@ -42,9 +44,6 @@ BLOCK = 1 << 20
 HEADER_LIMIT = 1 << 16
 # DuckDB's own limit of a record, in bytes.
 RECORD_LIMIT = 2_000_000
-# An S3 that does not answer is given up after this long, this many times.
-ANSWER_SECONDS = 20
-ATTEMPTS = 3
 # Below raw/<feed>/<date>/
 FILE_OF_A_DAY = re.compile(r"[^/]+\.csv(\.gz)?")
 FILE_OF_AN_HOUR = re.compile(r"([01][0-9]|2[0-3])/[^/]+\.csv(\.gz)?")
@@ -58,8 +57,8 @@ RECORD = re.compile(rf"{FIELD}(?:,{FIELD})*+(?:\r\n|\n)?")
 CSV_OPTIONS = "header = true, delim = ',', quote = '\"', escape = '\"', auto_detect = false, hive_partitioning = false"
 
 CREDENTIALS = (
-    "In Airflow the credentials come from the connection aws_default, elsewhere from AWS_ACCESS_KEY_ID and "
-    "AWS_SECRET_ACCESS_KEY or a profile."
+    f"In Airflow the credentials come from the connection {settings.AWS_CONNECTION}, elsewhere from AWS_ACCESS_KEY_ID "
+    "and AWS_SECRET_ACCESS_KEY or a profile."
 )
 # What S3 answers when it is not the object that it refuses, but who asks, or for now.
 OF_ALL_OBJECTS = {
@@ -181,11 +180,12 @@ class S3Zone:
 
         self.root = root
         self.bucket, _, self.base = root.removeprefix("s3://").rstrip("/").partition("/")
-        tries = {"total_max_attempts": ATTEMPTS, "mode": "standard"}
+        tries = {"total_max_attempts": settings.S3_ATTEMPTS, "mode": "standard"}
+        seconds = settings.S3_SECONDS
         with self.reading(root):
             session = boto3.Session()
             self.client = session.client(
-                "s3", config=Config(connect_timeout=ANSWER_SECONDS, read_timeout=ANSWER_SECONDS, retries=tries)
+                "s3", config=Config(connect_timeout=seconds, read_timeout=seconds, retries=tries)
             )
             if connection:
                 self._let_duckdb_read(session, connection)
@@ -266,7 +266,7 @@ class S3Zone:
         frozen = credentials.get_frozen_credentials()
         asked = urlsplit(self.client.generate_presigned_url("get_object", {"Bucket": self.bucket, "Key": "x"}))
         scheme, _, endpoint = self.client.meta.endpoint_url.partition("://")
-        settings = {
+        secret = {
             "key_id": frozen.access_key,
             "secret": frozen.secret_key,
             "session_token": frozen.token or "",
@@ -278,9 +278,9 @@ class S3Zone:
         }
         duckdb_extensions.import_extension("httpfs")
         connection.execute("load httpfs")
-        connection.execute(f"set global http_timeout = {ANSWER_SECONDS}")
-        connection.execute(f"set global http_retries = {ATTEMPTS - 1}")
-        body = ", ".join(f"{key} {literal(value)}" for key, value in settings.items())
+        connection.execute(f"set global http_timeout = {settings.S3_SECONDS}")
+        connection.execute(f"set global http_retries = {settings.S3_ATTEMPTS - 1}")
+        body = ", ".join(f"{key} {literal(value)}" for key, value in secret.items())
         connection.execute(f"create or replace secret landing_zone (type s3, {body})")
 
 

@@ -32,11 +32,10 @@ from airflow.sdk import (
 from cosmos import DbtTaskGroup, DbtTestLocalOperator, RenderConfig
 from cosmos.constants import LoadMode, TestBehavior
 
-from orchestration import alerts
+from orchestration import alerts, settings
 from orchestration.deadlines import RunQueued
-from orchestration.defaults import CHECKS, DEFAULT_ARGS, NOTIFY, WAITING, seconds
+from orchestration.defaults import CHECKS, DEFAULT_ARGS, NOTIFY, WAITING
 from orchestration.project import (
-    BUCKET,
     EXECUTION,
     OPERATOR_ARGS,
     OPERATOR_KWARGS,
@@ -71,18 +70,18 @@ with DAG(
     # Not from the run's date: a run of a date long past, or of none, has two hours like any other.
     deadline=DeadlineAlert(
         reference=RunQueued(),
-        interval=timedelta(hours=alerts.LATE_HOURS),
+        interval=timedelta(hours=settings.LATE_HOURS),
         callback=AsyncCallback(alerts.tell_late),
     ),
 ):
     wait = S3KeySensor(
         task_id="wait_for_sales_file",
-        bucket_name=BUCKET,
-        bucket_key=f"raw/sales/{RUN_DATE}/sales_export.csv",
-        aws_conn_id="aws_default",
+        bucket_name=settings.BUCKET,
+        bucket_key=f"{settings.PREFIX}raw/sales/{RUN_DATE}/sales_export.csv",
+        aws_conn_id=settings.AWS_CONNECTION,
         mode="reschedule",
-        poke_interval=seconds("POKE", 300),
-        timeout=seconds("WAIT", 3600),
+        poke_interval=settings.POKE_SECONDS,
+        timeout=settings.WAIT_SECONDS,
     )
     wait.ui_color = WAITING
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
+from orchestration import settings
 from orchestration.local.airflow_api import Airflow
 from orchestration.local.errors import LocalError
 from orchestration.local.processes import Supervised, stop_all, tail
@@ -19,7 +20,6 @@ from orchestration.local.snowflake import TRUSTED, Snowflake
 from orchestration.local.storage import KEY, REGION, SECRET, Storage
 
 START_SECONDS = 120
-POOL = "warehouse"  # dbt tasks run in it; one slot, for one process at a time may write a DuckDB file
 PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
@@ -50,14 +50,14 @@ def airflow_environment(
     mail_host, mail_port = mail.address.split(":")
     url = f"http://127.0.0.1:{port}"
     connections = {
-        "aws_default": {
+        settings.AWS_CONNECTION: {
             "conn_type": "aws",
             "login": KEY,
             "password": SECRET,
             "extra": {"endpoint_url": storage.endpoint, "region_name": REGION},
         },
-        "slack_default": {"conn_type": "slackwebhook", "host": chat.address, "password": CHAT_TOKEN},
-        "smtp_default": {
+        settings.CHAT_CONNECTION: {"conn_type": "slackwebhook", "host": chat.address, "password": CHAT_TOKEN},
+        settings.MAIL_CONNECTION: {
             "conn_type": "smtp",
             "host": mail_host,
             "port": int(mail_port),
@@ -67,11 +67,11 @@ def airflow_environment(
         },
     }
     if isinstance(warehouse, Snowflake):
-        connections["snowflake_prod"] = warehouse.connection()
+        connections[settings.SNOWFLAKE_CONNECTION] = warehouse.connection()
         target = {"DBT_TARGET": "snowflake", TRUSTED: str(warehouse.trusted)}
     else:
         target = {"DBT_TARGET": "duckdb", "WAREHOUSE_PATH": str(warehouse.resolve())}
-    settings = {
+    configuration = {
         "core": {
             "executor": "LocalExecutor",
             "parallelism": 4,
@@ -105,7 +105,7 @@ def airflow_environment(
         | {f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()}
         | {
             f"AIRFLOW__{section.upper()}__{name.upper()}": str(value)
-            for section, values in settings.items()
+            for section, values in configuration.items()
             for name, value in values.items()
         }
         | {
@@ -115,7 +115,7 @@ def airflow_environment(
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_CONFIG_FILE": os.devnull,
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-            "LANDING_ROOT": f"s3://{storage.bucket}",
+            "LANDING_ROOT": f"s3://{storage.bucket}/{settings.PREFIX}".rstrip("/"),
             # Production waits for minutes and hours; here a file is there or it is not.
             "PIPELINES_POKE_SECONDS": "15",
             "PIPELINES_WAIT_SECONDS": "60",
@@ -150,7 +150,7 @@ def airflow(env: Mapping[str, str], logs: Path, say: Callable[[str], None] = lam
             )
         with Airflow(env["AIRFLOW__API__BASE_URL"], check=lambda: [process.check() for process in running]) as client:
             client.wait_healthy(START_SECONDS)
-            client.set_pool(POOL, 1, "The DuckDB file: one process at a time")
+            client.set_pool(settings.POOL, 1, "The DuckDB file: one process at a time")
             yield client
     finally:
         stop_all(running)

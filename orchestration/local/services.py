@@ -16,8 +16,8 @@ from orchestration.local.report import DuckDBFile, LocalSnowflake, Warehouse
 from orchestration.local.sinks import Sink, chat_sink, mail_sink
 from orchestration.local.snowflake import snowflake
 from orchestration.local.storage import Storage, storage
+from orchestration.settings import BUCKET, PREFIX
 
-BUCKET = "company-data-lake"
 PROJECT = Path(__file__).resolve().parents[2]
 STATE = PROJECT / ".local"
 DAGS = PROJECT / "orchestration" / "dags"
@@ -79,7 +79,7 @@ def local_services(
         if not warehouse:
             say("Snowflake: starting")
             account = stack.enter_context(snowflake(state / "snowflake", s3))
-            account.prepare()
+            account.prepare(prefix=PREFIX)
         database.wait()
         env = airflow_environment(
             home=state / "airflow",

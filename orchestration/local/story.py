@@ -4,6 +4,7 @@ import time
 
 from rich.console import Console
 
+from orchestration import settings
 from orchestration.local.airflow_api import Run, TaskState
 from orchestration.local.errors import LocalError
 from orchestration.local.report import DuckDBFile
@@ -34,7 +35,7 @@ class Story:
 
     def land(self, key: str, content: bytes, what: str) -> None:
         """Land a file, unless it is there already."""
-        new = self.services.s3.land(key, content)
+        new = self.services.s3.land(settings.PREFIX + key, content)
         self.out.print(f"{what}: {key}" + ("" if new else " (there already)"))
 
     def keep(self, key: str, content: bytes) -> None:

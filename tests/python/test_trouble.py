@@ -22,7 +22,7 @@ from reference import Reference
 from test_hostile import content, good, path_of
 from warehouse import DATABASE, Built, Project, Warehouse, compare
 
-from orchestration import landing
+from orchestration import landing, settings
 from orchestration.local.storage import storage
 
 pytestmark = pytest.mark.xdist_group("trouble")
@@ -47,7 +47,7 @@ def s3(tmp_path_factory) -> Iterator[tuple]:
 
 @pytest.fixture
 def lake(project: Project, tmp_path: Path, s3, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Lake, Proxy]]:
-    monkeypatch.setattr(landing, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(settings, "S3_SECONDS", 1)
     store, between = s3
     one = Lake(project, tmp_path / "warehouse", storage=store, endpoint=between.address)
     yield one, between
@@ -141,7 +141,7 @@ def overloaded(handler, *_) -> bool:
 
 
 # A listing, then either reader: DuckDB asks for the size of a file, the file, and whether it is still the same.
-MOST_REQUESTS = 1 + 3 * landing.ATTEMPTS
+MOST_REQUESTS = 1 + 3 * settings.S3_ATTEMPTS
 AGAIN = "Once S3 answers, run this again: no file was taken in part."
 
 
