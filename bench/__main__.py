@@ -173,7 +173,8 @@ class Bench:
 def project_hash() -> str:
     """A hash of what makes a warehouse."""
     digest = hashlib.sha256()
-    sources = [*PROJECT.glob("models/**/*"), *PROJECT.glob("macros/*"), PROJECT / "orchestration" / "landing.py"]
+    patterns = ("models/**/*", "macros/**/*", "orchestration/landing/*.py")
+    sources = [path for pattern in patterns for path in PROJECT.glob(pattern)]
     for path in sorted([*sources, PROJECT / "bench" / "data.py", PROJECT / "bench" / "baseline.py"]):
         if path.is_file():
             digest.update(path.read_bytes())

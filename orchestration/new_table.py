@@ -18,7 +18,11 @@ import duckdb
 import jinja2
 import yaml
 
-from orchestration import contracts, landing
+from orchestration import contracts
+from orchestration.landing.inspection import inspect
+from orchestration.landing.listing import Feed
+from orchestration.landing.records import uneven_record
+from orchestration.landing.sql import CSV_OPTIONS, literal, pattern
 
 TEMPLATE = Path(__file__).with_name("new_table.yml.jinja")
 # In the order of what takes less.
@@ -119,7 +123,7 @@ def read_sample(file: Path, typed: Callable[[str, str], str]) -> Sample:
         raise Refused(f"The sample {file} is no CSV by its name. It must end in .csv or .csv.gz.")
     zipped = file.name.endswith(".gz")
     try:
-        seen = landing.inspect(lambda: file.open("rb"), zipped, landing.Feed("sample", ()))
+        seen = inspect(lambda: file.open("rb"), zipped, Feed("sample", ()))
     except OSError as error:
         raise Refused(f"The sample {file} cannot be read: {error.strerror or error}.") from error
     if seen.problem:
@@ -132,11 +136,11 @@ def read_sample(file: Path, typed: Callable[[str, str], str]) -> Sample:
     try:
         database.execute(
             f'create table sample as select row_number() over () + 1 as "record number", {values} '
-            f"from read_csv({landing.literal(landing._pattern(str(file)))}, {landing.CSV_OPTIONS}, "
-            f"strict_mode = {landing.literal(not seen.mixed)}, columns = {{{declared}}})"
+            f"from read_csv({literal(pattern(str(file)))}, {CSV_OPTIONS}, "
+            f"strict_mode = {literal(not seen.mixed)}, columns = {{{declared}}})"
         )
     except duckdb.Error as error:
-        problem, record = landing._uneven_record(lambda: file.open("rb"), zipped)
+        problem, record = uneven_record(lambda: file.open("rb"), zipped)
         where = f", record {record}" if record else ""
         problem = problem or "DuckDB does not read it; write it anew, without gzip, under a plain name"
         raise Refused(f"The sample {file} is no well-formed CSV{where}: {problem}.") from error

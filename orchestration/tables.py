@@ -12,14 +12,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
+from orchestration.landing.listing import Feed, landed_files, none_ever
+from orchestration.landing.zones import Zone, zone_at
 from orchestration.project import ENV, MANIFEST, PROJECT, TARGET
-
-if TYPE_CHECKING:
-    from orchestration import landing
 
 log = logging.getLogger(__name__)
 
@@ -138,24 +136,18 @@ def _known() -> Known:
     )
 
 
-def _zone() -> landing.Zone | _Stage:
-    from orchestration import landing
-
-    return _Stage() if TARGET == "snowflake" else landing.zone_at(ENV["LANDING_ROOT"])
+def _zone() -> Zone | _Stage:
+    return _Stage() if TARGET == "snowflake" else zone_at(ENV["LANDING_ROOT"])
 
 
-def _none_ever(table: Table, zone: landing.Zone | _Stage) -> str:
-    from orchestration import landing
-
-    return landing.none_ever(zone.root, landing.Feed(table.name, (), hourly=table.hourly), None)
+def _none_ever(table: Table, zone: Zone | _Stage) -> str:
+    return none_ever(zone.root, Feed(table.name, (), hourly=table.hourly), None)
 
 
-def _listed(table: Table, zone: landing.Zone | _Stage) -> dict[str, str]:
+def _listed(table: Table, zone: Zone | _Stage) -> dict[str, str]:
     """The fingerprints of a table's files in the landing zone, by path."""
-    from orchestration import landing
-
     with zone.reading(f"raw/{table.name}/ of {zone.root}"):
-        files, _ = landing.landed_files(zone, landing.Feed(table.name, (), hourly=table.hourly), None)
+        files, _ = landed_files(zone, Feed(table.name, (), hourly=table.hourly), None)
     return {file.path: file.fingerprint for file in files}
 
 

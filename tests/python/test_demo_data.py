@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.landing import Feed, inspect
+from orchestration.landing.inspection import inspect
+from orchestration.landing.listing import Feed
 from orchestration.local import demo_data, demo_tables
 from orchestration.local.demo import write_demo
 from orchestration.local.demo_data import COLUMNS, GOOD_DAYS, MALFORMED_RECORD, REJECTED

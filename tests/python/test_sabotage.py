@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from reference import Reference
 from test_files import CASES, file, row
-from warehouse import Project, Warehouse, compare, patched_module
+from warehouse import Project, Warehouse, compare, patched_package
 
 MERGE = "macros/merge_newest.sql"
 VERSIONS = "macros/newest/newest_version.sql"
@@ -160,7 +160,7 @@ def show(project: Project, folder: Path, sabotage: Sabotage) -> None:
         copy.patch(changed, changes)
     warehouse = Warehouse(copy, folder / "warehouse")
     said = ""
-    with patched_module("orchestration.landing", sabotage.plugin) if sabotage.plugin else nullcontext():
+    with patched_package("landing", sabotage.plugin) if sabotage.plugin else nullcontext():
         try:
             tell(warehouse, Reference(), HISTORIES[sabotage.history])
         except AssertionError as found:
