@@ -18,7 +18,8 @@ import duckdb
 import jinja2
 import yaml
 
-from orchestration import contracts
+from orchestration.contracts.reading import read
+from orchestration.contracts.words import LINEAGE, MODELS, MODELS_OF_A_TABLE, NAME, reserved_words, typing_macros
 from orchestration.landing.inspection import inspect
 from orchestration.landing.listing import Feed
 from orchestration.landing.records import uneven_record
@@ -77,7 +78,7 @@ class Sample:
 def new_table(root: Path, name: str, file: Path) -> list[Path]:
     """Writes the models of a table below `root`; returns the files."""
     _check_name(root, name)
-    macros = contracts.typing_macros(root)
+    macros = typing_macros(root)
 
     def typed(value: str, data_type: str) -> str:
         return macros.typed(value, data_type).strip()
@@ -85,7 +86,7 @@ def new_table(root: Path, name: str, file: Path) -> list[Path]:
     sample = read_sample(file, typed)
     key = guess(name, sample, typed)
     files = {f"{name}.yml": _properties(name, sample, key)}
-    for prefix, macro in (contracts.MODELS | contracts.MODELS_OF_A_TABLE).items():
+    for prefix, macro in (MODELS | MODELS_OF_A_TABLE).items():
         files[f"{prefix}_{name}.sql" if prefix else f"{name}.sql"] = f"{{{{ {macro}('{name}') }}}}\n"
     folder = root / "models" / "tables" / name
     folder.mkdir(parents=True)
@@ -97,16 +98,16 @@ def new_table(root: Path, name: str, file: Path) -> list[Path]:
 def _check_name(root: Path, name: str) -> None:
     if not name:
         raise Refused("Which table? make new-table NAME=support_tickets SAMPLE=path/to/a_file.csv")
-    if not contracts.NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise Refused(
             f"{name!r} cannot be the name of a table. Use lower-case letters, digits and _, a letter first, "
             "50 characters at most."
         )
-    if name in contracts.reserved_words():
+    if name in reserved_words():
         raise Refused(f"{name} is a word of SQL. Choose another name, for example {name}_rows.")
-    project = contracts.read(root)
+    project = read(root)
     taken = {*project.models, *project.described, *project.seeds}
-    for wanted in (name, *(f"{prefix}_{name}" for prefix in (*contracts.MODELS, "newest"))):
+    for wanted in (name, *(f"{prefix}_{name}" for prefix in (*MODELS, "newest"))):
         if wanted in taken:
             raise Refused(f"There is a model or seed {wanted} already. Choose another name; nothing was written.")
     if name in project.feeds:
@@ -153,9 +154,9 @@ def read_sample(file: Path, typed: Callable[[str, str], str]) -> Sample:
 
 
 def _check_columns(names: Sequence[str]) -> None:
-    reserved = contracts.reserved_words()
+    reserved = reserved_words()
     for name in names:
-        if not contracts.NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:40] or "column"
             plain = plain if plain[0].isalpha() else f"c_{plain}"
             raise Refused(
@@ -166,7 +167,7 @@ def _check_columns(names: Sequence[str]) -> None:
             raise Refused(
                 f"The column {name} is a word of SQL. Have the sender rename it, for example to {name}_value."
             )
-        if name in contracts.LINEAGE or (name.startswith("raw_") and name[4:] in names):
+        if name in LINEAGE or (name.startswith("raw_") and name[4:] in names):
             raise Refused(f"The column {name} is one of the pipeline's own. Have the sender rename it.")
     if "updated_at" not in names:
         raise Refused(

@@ -11,7 +11,7 @@ from pathlib import Path
 from reference import CUSTOMERS, INVENTORY, PRICES
 from warehouse import Project, Warehouse
 
-from orchestration import contracts
+from orchestration.contracts.words import MODELS, MODELS_OF_A_TABLE
 
 # A feed of each kind.
 KINDS = (CUSTOMERS, PRICES, INVENTORY)
@@ -36,7 +36,7 @@ def with_table(
     """Adds a table to a copy; what it says of it is JSON, which is YAML."""
     folder = project.root / "models" / "tables" / name
     folder.mkdir()
-    for prefix, macro in (contracts.MODELS | contracts.MODELS_OF_A_TABLE).items():
+    for prefix, macro in (MODELS | MODELS_OF_A_TABLE).items():
         model = f"{prefix}_{name}" if prefix else name
         more = f", lists={list(lists)}" if prefix == "typed" and lists else ""
         (folder / f"{model}.sql").write_text(f"{{{{ {macro}('{name}'{more}) }}}}\n")
