@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from reference import PROJECT
 from warehouse import Project, Warehouse
 
-from orchestration import contracts, new_table
+from orchestration import contracts
+from orchestration.commands import new_table
 from orchestration.contracts.words import LINEAGE
 
 DAY = "2024-01-05"

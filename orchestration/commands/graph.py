@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 HEADER = "# The DAGs\n\nDrawn by `make graph`: every dbt model is a task in the group of its folder."
 
 

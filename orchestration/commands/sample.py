@@ -1,31 +1,22 @@
-"""`make new-table`: writes the models of a new table, with a contract guessed from a sample of its files.
-
-What it cannot know it marks with `# check:`. It never overwrites anything.
-"""
+"""Reads a sample of a table's files, and guesses the contract from it."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
 import duckdb
-import jinja2
-import yaml
 
-from orchestration.contracts.reading import read
-from orchestration.contracts.words import LINEAGE, MODELS, MODELS_OF_A_TABLE, NAME, reserved_words, typing_macros
+from orchestration.contracts.words import LINEAGE, NAME, reserved_words
 from orchestration.landing.inspection import inspect
 from orchestration.landing.listing import Feed
 from orchestration.landing.records import uneven_record
 from orchestration.landing.sql import CSV_OPTIONS, literal, pattern
 
-TEMPLATE = Path(__file__).with_name("new_table.yml.jinja")
 # In the order of what takes less.
 TYPES = ("boolean", "integer", "decimal(18,2)", "timestamp")
 WIDE = "decimal(38,9)"
@@ -73,47 +64,6 @@ class Sample:
 
     def number(self, query: str) -> int:
         return self.database.execute(query).fetchone()[0]
-
-
-def new_table(root: Path, name: str, file: Path) -> list[Path]:
-    """Writes the models of a table below `root`; returns the files."""
-    _check_name(root, name)
-    macros = typing_macros(root)
-
-    def typed(value: str, data_type: str) -> str:
-        return macros.typed(value, data_type).strip()
-
-    sample = read_sample(file, typed)
-    key = guess(name, sample, typed)
-    files = {f"{name}.yml": _properties(name, sample, key)}
-    for prefix, macro in (MODELS | MODELS_OF_A_TABLE).items():
-        files[f"{prefix}_{name}.sql" if prefix else f"{name}.sql"] = f"{{{{ {macro}('{name}') }}}}\n"
-    folder = root / "models" / "tables" / name
-    folder.mkdir(parents=True)
-    for path, text in files.items():
-        (folder / path).write_text(text, encoding="utf-8")
-    return [folder / path for path in files]
-
-
-def _check_name(root: Path, name: str) -> None:
-    if not name:
-        raise Refused("Which table? make new-table NAME=support_tickets SAMPLE=path/to/a_file.csv")
-    if not NAME.fullmatch(name):
-        raise Refused(
-            f"{name!r} cannot be the name of a table. Use lower-case letters, digits and _, a letter first, "
-            "50 characters at most."
-        )
-    if name in reserved_words():
-        raise Refused(f"{name} is a word of SQL. Choose another name, for example {name}_rows.")
-    project = read(root)
-    taken = {*project.models, *project.described, *project.seeds}
-    for wanted in (name, *(f"{prefix}_{name}" for prefix in (*MODELS, "newest"))):
-        if wanted in taken:
-            raise Refused(f"There is a model or seed {wanted} already. Choose another name; nothing was written.")
-    if name in project.feeds:
-        raise Refused(f"There is a feed {name} already. Choose another name; nothing was written.")
-    if (root / "models" / "tables" / name).exists():
-        raise Refused(f"models/tables/{name} is there already. Choose another name, or remove it; nothing was written.")
 
 
 def read_sample(file: Path, typed: Callable[[str, str], str]) -> Sample:
@@ -231,7 +181,7 @@ def _guess_column(sample: Sample, column: Column) -> None:
     if values == sample.rows:
         column.meta, often = "{required: true}", "never is"
     else:
-        often = f"is in {sample.rows - values} of {_rows(sample.rows)}"
+        often = f"is in {sample.rows - values} of {rows_in_words(sample.rows)}"
     column.comments = [f"say what it means. May it be empty? In the sample it {often}."]
     fitting = [data_type for data_type in TYPES if values and column.fits[data_type] == values]
     if not values:
@@ -302,59 +252,5 @@ def _guess_key(table: str, sample: Sample, typed: Callable[[str, str], str]) -> 
     )
 
 
-def _properties(name: str, sample: Sample, key: Sequence[str]) -> str:
-    environment = jinja2.Environment(keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
-    environment.filters["quoted"] = quoted
-    named = list(sample.columns)
-    keys = sample.number(f"select count(*) from (select distinct {', '.join(key)} from versions)")
-    comment = f"the key. {' and '.join(key)} took {keys} value{'s' * (keys != 1)} in {_rows(sample.rows)}"
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        name=name,
-        quoted=quoted,
-        key=key,
-        key_comment=comment + ("; the other rows are older versions." if keys < sample.rows else "."),
-        rows=_rows(sample.rows),
-        columns=sample.columns.values(),
-        contract=", ".join(f"*{column}" for column in named),
-        shown=", ".join(
-            f"*{column}" for column in (*(one for one in named if one != "is_deleted"), "source_file", "source_record")
-        ),
-    )
-
-
-def quoted(text: str) -> str:
-    """A text as YAML, in quotes only where it would be something else without them."""
-    return text if yaml.safe_load(text) == text else json.dumps(text)
-
-
-def _rows(number: int) -> str:
+def rows_in_words(number: int) -> str:
     return f"{number:,} row{'s' * (number != 1)}"
-
-
-def _said(root: Path, name: str, files: Sequence[Path]) -> Iterator[str]:
-    yield f"Wrote models/tables/{name}/: {', '.join(file.name for file in files)}"
-    yield "Next:"
-    yield f"  1. Go through the lines with `# check:` in {files[0].relative_to(root)}."
-    yield f"  2. Land files below raw/{name}/<date>/<hour>/, for example raw/{name}/2024-01-05/09/{name}.csv."
-    yield "  3. .venv/bin/dbt build"
-
-
-def main() -> int:
-    """The command; 0 if the table is written."""
-    parser = argparse.ArgumentParser(prog="make new-table", description=__doc__)
-    parser.add_argument("--name", default="", help="of the table, and of its folder in the landing zone")
-    parser.add_argument(
-        "--sample", default="", help="a .csv or .csv.gz file such as will land, with some dozens of rows"
-    )
-    options = parser.parse_args()
-    try:
-        files = new_table(Path.cwd(), options.name, Path(options.sample))
-    except Refused as refusal:
-        print(refusal, file=sys.stderr)
-        return 1
-    print("\n".join(_said(Path.cwd(), options.name, files)))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
