@@ -38,8 +38,8 @@ setup: .venv/.ready profiles.yml demo/landing $(TARGET)/manifest.json ## Make .v
 profiles.yml: profiles.yml.example
 	sed "s|'warehouse.duckdb'|'$(CURDIR)/warehouse.duckdb'|" $< > $@
 
-demo/landing: .venv/.ready orchestration/local/demo_data.py orchestration/local/demo_tables.py
-	$(BIN)/python -m orchestration.local.demo $@
+demo/landing: .venv/.ready orchestration/local/demos/sales_files.py orchestration/local/demos/table_files.py
+	$(BIN)/python -m orchestration.local.demos.files $@
 	@touch $@
 
 # Folders too: what is removed leaves its folder changed.
@@ -54,11 +54,11 @@ $(TARGET)/manifest.json: .venv/.ready profiles.yml dbt_packages dbt_project.yml 
 
 .PHONY: run
 run: setup ## Daily sales on demo data by a real Airflow scheduler, from nothing to a printed result
-	@$(BIN)/python -m orchestration.local.run
+	@$(BIN)/python -m orchestration.local.demos.sales
 
 .PHONY: run-tables
 run-tables: setup ## The tables (customers, orders, products, inventory) on demo files, by a real Airflow scheduler
-	@$(BIN)/python -m orchestration.local.run_tables
+	@$(BIN)/python -m orchestration.local.demos.tables
 
 .PHONY: up
 up: setup ## Airflow's UI and all local services, until interrupted

@@ -226,8 +226,8 @@ def flatness(bench: Bench, _: Batch) -> None:
 
 def storage(bench: Bench, main: Batch) -> None:
     """The same file from S3 and from a folder."""
-    from orchestration.local.storage import KEY, REGION, SECRET
-    from orchestration.local.storage import storage as s3_storage
+    from orchestration.local.stand_ins.s3 import KEY, REGION, SECRET
+    from orchestration.local.stand_ins.s3 import storage as s3_storage
 
     bench.say(f"{main.size:,} sales from S3 and from a folder")
     root, file = bench.landing(main)

@@ -63,7 +63,7 @@ def overhead(bench: Bench, _: object) -> None:
 
 
 def _over_dbt(bench: Bench, folder, files: list[str]) -> tuple[tuple[float, str], int]:
-    from orchestration.local.run import DAG_ID
+    from orchestration.local.demos.sales import DAG_ID
     from orchestration.local.services import local_services
 
     bare, whole = [], []

@@ -19,8 +19,8 @@ from snowflake.connector.cursor import SnowflakeCursor
 
 from bench.data import date_of, write_file
 from bench.document import Line
-from orchestration.local.snowflake import snowflake
-from orchestration.local.storage import storage
+from orchestration.local.stand_ins.s3 import storage
+from orchestration.local.stand_ins.snowflake.service import snowflake
 from orchestration.settings import BUCKET
 
 if TYPE_CHECKING:

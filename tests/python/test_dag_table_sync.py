@@ -20,7 +20,7 @@ from tables import KINDS
 from warehouse import DATABASE, Project, Warehouse, environment
 
 from orchestration import alerts, project, report, tables
-from orchestration.local import demo_tables
+from orchestration.local.demos import table_files as demo_tables
 from orchestration.sync import DONE, TOGETHER, done, together
 from orchestration.tables import Known, Table, changes
 

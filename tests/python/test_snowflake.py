@@ -31,8 +31,8 @@ from warehouse import PROJECT, Project, Warehouse, compare, compare_tables, envi
 
 from orchestration.landing import listing
 from orchestration.landing.inspection import inspect
-from orchestration.local.snowflake import ADMINISTRATOR, Snowflake
-from orchestration.local.storage import KEY, REGION, SECRET
+from orchestration.local.stand_ins.s3 import KEY, REGION, SECRET
+from orchestration.local.stand_ins.snowflake.service import ADMINISTRATOR, Snowflake
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("snowflake")

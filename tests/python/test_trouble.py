@@ -26,7 +26,7 @@ from orchestration import settings
 from orchestration.landing.load import Loader
 from orchestration.landing.plugin import Plugin
 from orchestration.landing.zones import FolderZone, S3Zone
-from orchestration.local.storage import storage
+from orchestration.local.stand_ins.s3 import storage
 
 pytestmark = pytest.mark.xdist_group("trouble")
 

@@ -1,24 +1,27 @@
 """What `make run` and `make run-tables` have in common: they land files, run a DAG and show what comes of it."""
 
+import os
 import time
+from pathlib import Path
 
 from rich.console import Console
 
 from orchestration import settings
-from orchestration.local.airflow_api import Run, TaskState
+from orchestration.local.demos.sales_files import GOOD_DAYS, landing_key
 from orchestration.local.errors import LocalError
-from orchestration.local.report import DuckDBFile
+from orchestration.local.runtime.airflow_api import Run, TaskState
 from orchestration.local.services import PROJECT, Services
-from orchestration.local.sinks import Sink
-from orchestration.local.storage import write_whole
+from orchestration.local.stand_ins.s3 import write_whole
+from orchestration.local.stand_ins.sink import Sink
+from orchestration.local.warehouses import DuckDBFile
 
-DEMO = PROJECT / "demo" / "landing"
+FOLDER = PROJECT / "demo" / "landing"
 ALERT_SECONDS = 30
 COLOURS = {"success": "green", "failed": "red", "up_for_retry": "yellow"}
 SHOWN = ("success", "failed", "up_for_retry", "upstream_failed", "skipped")
 
 
-class Story:
+class Demo:
     """Runs of one DAG by a real Airflow, told as they go."""
 
     def __init__(self, dag_id: str, services: Services, out: Console) -> None:
@@ -41,7 +44,7 @@ class Story:
     def keep(self, key: str, content: bytes) -> None:
         """Put a file where `dbt build` will find it too; it would not find the local Snowflake."""
         if isinstance(self.warehouse, DuckDBFile):
-            write_whole(DEMO / key, content)
+            write_whole(FOLDER / key, content)
 
     def run(self, time_of: str, expected: str) -> Run:
         """Run the DAG for a day or a time, show what its tasks do and what chat is told; insist on how it ends."""
@@ -87,3 +90,23 @@ class Story:
                 raise LocalError(f"no {name} alert came for {time_of}; the logs are in .local/airflow/logs.")
             time.sleep(0.2)
         return new
+
+
+def duckdb_file() -> Path | None:
+    """The DuckDB file that `dbt build` writes too; None if DBT_TARGET asks for Snowflake."""
+    target = os.environ.get("DBT_TARGET") or "duckdb"
+    if target == "snowflake":
+        return None
+    if target != "duckdb":
+        raise LocalError(f"DBT_TARGET is {target}: this runs on duckdb, the default, or on snowflake.")
+    return Path(os.environ.get("WAREHOUSE_PATH") or PROJECT / "warehouse.duckdb").resolve()
+
+
+def require_setup() -> None:
+    """Raise unless `make setup` has been here."""
+    target = "" if duckdb_file() else "snowflake"
+    wanted = [PROJECT / "profiles.yml", PROJECT / "target" / target / "manifest.json"]
+    wanted += [FOLDER / landing_key(day) for day in GOOD_DAYS]
+    for path in wanted:
+        if not path.exists():
+            raise LocalError(f"{path.relative_to(PROJECT)} is missing; type `make setup`, then run this again.")

@@ -12,15 +12,17 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 
 from orchestration import settings
-from orchestration.local.airflow_api import Airflow
 from orchestration.local.errors import LocalError
-from orchestration.local.processes import Supervised, stop_all, tail
-from orchestration.local.sinks import CHAT_TOKEN, MAIL_PASSWORD, Sink
-from orchestration.local.snowflake import TRUSTED, Snowflake
-from orchestration.local.storage import KEY, REGION, SECRET, Storage
+from orchestration.local.runtime.airflow_api import Airflow
+from orchestration.local.runtime.processes import Supervised, stop_all, tail
+from orchestration.local.stand_ins.chat import CHAT_TOKEN
+from orchestration.local.stand_ins.mail import MAIL_PASSWORD
+from orchestration.local.stand_ins.s3 import KEY, REGION, SECRET, Storage
+from orchestration.local.stand_ins.sink import Sink
+from orchestration.local.stand_ins.snowflake.service import TRUSTED, Snowflake
 
 START_SECONDS = 120
-PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
+PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 SETTINGS_FILE = '''"""Written at each local start."""

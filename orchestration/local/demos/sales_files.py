@@ -108,6 +108,11 @@ class Sale:
         return time.astimezone(timezone(timedelta(hours=self.store.hours))).isoformat()
 
 
+def landing_key(day: str) -> str:
+    """Where the file of a day lands."""
+    return f"raw/sales/{day}/sales_export.csv"
+
+
 def _rejected(day: datetime) -> dict[str, dict[str, str]]:
     after = (day + timedelta(days=2)).isoformat()
     return {

@@ -1,6 +1,6 @@
-"""The process behind `snowflake.py`: fakesnow's server, repaired where Snowflake is documented to do otherwise.
+"""The process behind `service.py`: fakesnow's server, repaired where Snowflake is documented to do otherwise.
 
-What is repaired, and why, stands in `snowflake_repairs.py`.
+What is repaired, and why, stands in `repairs.py` and what it calls.
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 import fakesnow.server
 import uvicorn
 
-from orchestration.local.snowflake_repairs import repair
+from orchestration.local.stand_ins.snowflake.repairs import repair
 
 
 def main(settings: dict) -> None:

@@ -3,16 +3,15 @@
 Three good days, a restatement of the first, and a malformed day that must stop at the gate.
 """
 
-import os
 import sys
 import time
-from pathlib import Path
 
-from orchestration.local import demo_data
+from orchestration.local.demos import sales_files
+from orchestration.local.demos.demo import FOLDER, Demo, duckdb_file, require_setup
+from orchestration.local.demos.result import show_result
+from orchestration.local.demos.sales_files import landing_key
 from orchestration.local.errors import LocalError
-from orchestration.local.report import show_result
-from orchestration.local.services import PROJECT, local_services
-from orchestration.local.story import DEMO, Story
+from orchestration.local.services import local_services
 from orchestration.local.terminal import command, console
 
 DAG_ID = "daily_sales_etl_v2"
@@ -31,33 +30,8 @@ Next:
 """
 
 
-def landing_key(day: str) -> str:
-    """Where the file of a day lands."""
-    return f"raw/sales/{day}/sales_export.csv"
-
-
-def duckdb_file() -> Path | None:
-    """The DuckDB file that `dbt build` writes too; None if DBT_TARGET asks for Snowflake."""
-    target = os.environ.get("DBT_TARGET") or "duckdb"
-    if target == "snowflake":
-        return None
-    if target != "duckdb":
-        raise LocalError(f"DBT_TARGET is {target}: this runs on duckdb, the default, or on snowflake.")
-    return Path(os.environ.get("WAREHOUSE_PATH") or PROJECT / "warehouse.duckdb").resolve()
-
-
-def require_setup() -> None:
-    """Raise unless `make setup` has been here."""
-    target = "" if duckdb_file() else "snowflake"
-    wanted = [PROJECT / "profiles.yml", PROJECT / "target" / target / "manifest.json"]
-    wanted += [DEMO / landing_key(day) for day in demo_data.GOOD_DAYS]
-    for path in wanted:
-        if not path.exists():
-            raise LocalError(f"{path.relative_to(PROJECT)} is missing; type `make setup`, then run this again.")
-
-
-class Demo(Story):
-    """The story that `make run` tells."""
+class SalesDemo(Demo):
+    """What `make run` shows."""
 
     def land_day(self, day: str, content: bytes, what: str) -> None:
         """Land a day's file, unless it is there already."""
@@ -65,19 +39,19 @@ class Demo(Story):
 
     def good_days(self) -> None:
         """Land and load the three days; of those that production has already, only the last is run again."""
-        files = {day: (DEMO / landing_key(day)).read_bytes() for day in demo_data.GOOD_DAYS}
+        files = {day: (FOLDER / landing_key(day)).read_bytes() for day in sales_files.GOOD_DAYS}
         self.out.print()
         for day, content in files.items():
             self.land_day(day, content, "Landed")
         for day, content in files.items():
-            if day != demo_data.GOOD_DAYS[-1] and self.warehouse.holds(landing_key(day), content):
+            if day != sales_files.GOOD_DAYS[-1] and self.warehouse.holds(landing_key(day), content):
                 self.out.print(f"No run of {day}: this very file is loaded already")
             else:
                 self.run(day, "success")
 
     def restatement(self) -> None:
         """Land the first day once more, with other content, where `dbt build` will find it too."""
-        day, content = demo_data.GOOD_DAYS[0], demo_data.restated_first_day()
+        day, content = sales_files.GOOD_DAYS[0], sales_files.restated_first_day()
         self.out.print()
         self.land_day(day, content, "Restated by its sender")
         if self.warehouse.holds(landing_key(day), content):
@@ -88,10 +62,10 @@ class Demo(Story):
 
     def malformed_day(self) -> None:
         """Land a file that must not get in; show the alert, and that production is as it was."""
-        day, before = demo_data.MALFORMED_DAY, self.warehouse.production()
+        day, before = sales_files.MALFORMED_DAY, self.warehouse.production()
         chats, mails = len(self.services.chat.messages), len(self.services.mail.messages)
         self.out.print()
-        self.land_day(day, demo_data.malformed_day(), "Malformed, so that its run must end red")
+        self.land_day(day, sales_files.malformed_day(), "Malformed, so that its run must end red")
         self.run(day, "failed")
         self.show_alerts(day, chats, mails)
         if self.warehouse.production() != before:
@@ -102,13 +76,13 @@ class Demo(Story):
 
 
 def main() -> int:
-    """Tell the whole story; 0 if all of it went as it must."""
+    """Show all of it; 0 if all of it went as it must."""
     require_setup()
     out, begun = console(), time.monotonic()
     with local_services(warehouse=duckdb_file(), say=out.print) as services:
         warehouse, before = services.warehouse, services.warehouse.production()
         out.print(f"Ready after {time.monotonic() - begun:.0f} s; Airflow is at {services.airflow.url} while this runs")
-        demo = Demo(DAG_ID, services, out)
+        demo = SalesDemo(DAG_ID, services, out)
         demo.begin()
         demo.good_days()
         demo.restatement()

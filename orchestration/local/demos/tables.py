@@ -10,13 +10,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from orchestration.local import demo_tables
+from orchestration.local.demos import table_files
+from orchestration.local.demos.demo import Demo, duckdb_file, require_setup
 from orchestration.local.errors import LocalError
-from orchestration.local.report import Warehouse
-from orchestration.local.run import duckdb_file, require_setup
 from orchestration.local.services import local_services
-from orchestration.local.story import Story
 from orchestration.local.terminal import command, console
+from orchestration.local.warehouses import Warehouse
 
 DAG_ID = "table_sync"
 RESULT = """
@@ -41,8 +40,8 @@ Next:
 """
 
 
-class Demo(Story):
-    """The story that `make run-tables` tells."""
+class TablesDemo(Demo):
+    """What `make run-tables` shows."""
 
     def hour(self, hour: int, files: dict[str, bytes], expected: str = "success", what: str = "Landed") -> None:
         """Land an hour's files and run its hour."""
@@ -62,7 +61,7 @@ class Demo(Story):
         """An hour with a file that must not get in; show the alert, and that the other table has gone on."""
         chats, mails = len(self.services.chat.messages), len(self.services.mail.messages)
         orders = self.warehouse.query("select * from prod.orders order by order_id")
-        self.hour(hour, demo_tables.third_hour(), "failed", "Landed, the orders with a column renamed")
+        self.hour(hour, table_files.third_hour(), "failed", "Landed, the orders with a column renamed")
         self.show_alerts(time_of(hour), chats, mails)
         if self.warehouse.query("select * from prod.orders order by order_id") != orders:
             raise LocalError("the refused file has changed prod.orders, which must never be; `make audit` shows where.")
@@ -71,7 +70,7 @@ class Demo(Story):
 
 def time_of(hour: int) -> str:
     """The time of an hour's run."""
-    return f"{demo_tables.DAY:%Y-%m-%d}T{hour:02}:00"
+    return f"{table_files.DAY:%Y-%m-%d}T{hour:02}:00"
 
 
 def show_result(out: Console, warehouse: Warehouse) -> None:
@@ -87,19 +86,19 @@ def show_result(out: Console, warehouse: Warehouse) -> None:
 
 
 def main() -> int:
-    """Tell the whole story; 0 if all of it went as it must."""
+    """Show all of it; 0 if all of it went as it must."""
     require_setup()
     out, begun = console(), time.monotonic()
     with local_services(warehouse=duckdb_file(), say=out.print) as services:
         out.print(f"Ready after {time.monotonic() - begun:.0f} s; Airflow is at {services.airflow.url} while this runs")
-        demo = Demo(DAG_ID, services, out)
+        demo = TablesDemo(DAG_ID, services, out)
         demo.begin()
-        demo.hour(0, demo_tables.first_hour())
+        demo.hour(0, table_files.first_hour())
         demo.idle_hour(1)
-        demo.hour(2, demo_tables.second_hour())
+        demo.hour(2, table_files.second_hour())
         demo.refused(3)
-        demo.hour(4, demo_tables.mended_orders(), what="Mended")
-        for files in (demo_tables.second_hour(), demo_tables.third_hour(), demo_tables.mended_orders()):
+        demo.hour(4, table_files.mended_orders(), what="Mended")
+        for files in (table_files.second_hour(), table_files.third_hour(), table_files.mended_orders()):
             for key, content in files.items():
                 demo.keep(key, content)
         show_result(out, services.warehouse)

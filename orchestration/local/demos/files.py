@@ -1,16 +1,16 @@
-"""`python -m orchestration.local.demo [ROOT]` lands the demo: three good days of sales, the tables' first hour."""
+"""Lands the demo: three good days of sales, the tables' first hour. `make setup` runs it."""
 
 import argparse
 from pathlib import Path
 
-from orchestration.local import demo_data, demo_tables
-from orchestration.local.storage import write_whole
+from orchestration.local.demos import sales_files, table_files
+from orchestration.local.stand_ins.s3 import write_whole
 
 
 def write_demo(root: Path) -> list[Path]:
     """Lands the demo's files that are not there yet; returns the paths of all of them."""
-    files = {f"raw/sales/{day}/sales_export.csv": demo_data.day_file(day) for day in demo_data.GOOD_DAYS}
-    files |= demo_tables.first_hour()
+    files = {sales_files.landing_key(day): sales_files.day_file(day) for day in sales_files.GOOD_DAYS}
+    files |= table_files.first_hour()
     for path, content in files.items():
         # One that is there may have been restated since.
         if not (root / path).exists():

@@ -15,7 +15,7 @@ import psutil
 import psycopg2
 
 from orchestration.local.errors import LocalError
-from orchestration.local.processes import Supervised
+from orchestration.local.runtime.processes import Supervised
 
 START_SECONDS = 60
 

@@ -35,8 +35,8 @@ from cryptography.x509.oid import NameOID
 from jinja2 import Environment
 
 from orchestration.local.errors import LocalError
-from orchestration.local.processes import Supervised, free_port
-from orchestration.local.storage import KEY, REGION, SECRET, Storage
+from orchestration.local.runtime.processes import Supervised, free_port
+from orchestration.local.stand_ins.s3 import KEY, REGION, SECRET, Storage
 
 HOST = "127.0.0.1"
 # Unmistakable, so that it is found wherever it should not stand.
@@ -44,7 +44,7 @@ PASSPHRASE = "passphrase-of-the-local-key"
 USER, ROLE, COMPUTE, DATABASE = "etl_user", "transformer", "COMPUTE_WH", "analytics"
 # Whom an account has from the beginning.
 ADMINISTRATOR = "administrator"
-SETUP = Path(__file__).resolve().parents[1] / "snowflake" / "setup.sql"
+SETUP = Path(__file__).resolve().parents[3] / "snowflake" / "setup.sql"
 START_SECONDS = 60
 # The client takes whom it trusts from the environment alone.
 TRUSTED = "REQUESTS_CA_BUNDLE"
@@ -200,7 +200,7 @@ def snowflake(folder: Path, storage: Storage) -> Iterator[Snowflake]:
     }
     server = Supervised(
         "Snowflake",
-        [sys.executable, "-m", "orchestration.local.snowflake_server", json.dumps(settings)],
+        [sys.executable, "-m", "orchestration.local.stand_ins.snowflake.server", json.dumps(settings)],
         log=folder / "snowflake.log",
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )

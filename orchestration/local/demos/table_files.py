@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from orchestration.local.demo_data import PRODUCTS
+from orchestration.local.demos.sales_files import PRODUCTS
 
 DAY = datetime(2024, 1, 3, tzinfo=UTC)
 CUSTOMERS, ORDERS = 4_000, 300
