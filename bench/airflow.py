@@ -8,16 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 
+from bench.bench import Bench
 from bench.data import date_of, write_file
 from bench.document import Line
 from bench.measure import Cost, run
-
-if TYPE_CHECKING:
-    from bench.__main__ import Bench
 
 PROJECT = Path(__file__).resolve().parents[1]
 SIZE = 1_000

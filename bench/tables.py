@@ -9,14 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.airflow import IDLE_SECONDS, cpu_of_children, parse_seconds
+from bench.bench import Bench
 from bench.document import Line
 from bench.measure import run
-
-if TYPE_CHECKING:
-    from bench.__main__ import Bench
 
 PROJECT = Path(__file__).resolve().parents[1]
 COUNTS = (4, 10, 40)
