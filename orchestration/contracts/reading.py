@@ -16,11 +16,15 @@ class _Lines(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
 
 
 class Map(dict):
+    """A mapping, with its line and those of its keys."""
+
     line = 0
     lines: dict[str, int]
 
 
 class List(list):
+    """A list, with its line."""
+
     line = 0
 
 
