@@ -38,8 +38,8 @@ setup: .venv/.ready profiles.yml demo/landing $(TARGET)/manifest.json ## Make .v
 profiles.yml: profiles.yml.example
 	sed "s|'warehouse.duckdb'|'$(CURDIR)/warehouse.duckdb'|" $< > $@
 
-demo/landing: .venv/.ready orchestration/local/demo_data.py orchestration/local/demo_tables.py
-	$(BIN)/python -m orchestration.local.demo $@
+demo/landing: .venv/.ready orchestration/local/demos/sales_files.py orchestration/local/demos/table_files.py
+	$(BIN)/python -m orchestration.local.demos.files $@
 	@touch $@
 
 # Folders too: what is removed leaves its folder changed.
@@ -54,11 +54,11 @@ $(TARGET)/manifest.json: .venv/.ready profiles.yml dbt_packages dbt_project.yml 
 
 .PHONY: run
 run: setup ## Daily sales on demo data by a real Airflow scheduler, from nothing to a printed result
-	@$(BIN)/python -m orchestration.local.run
+	@$(BIN)/python -m orchestration.local.demos.sales
 
 .PHONY: run-tables
 run-tables: setup ## The tables (customers, orders, products, inventory) on demo files, by a real Airflow scheduler
-	@$(BIN)/python -m orchestration.local.run_tables
+	@$(BIN)/python -m orchestration.local.demos.tables
 
 .PHONY: up
 up: setup ## Airflow's UI and all local services, until interrupted
@@ -66,7 +66,7 @@ up: setup ## Airflow's UI and all local services, until interrupted
 
 .PHONY: audit
 audit: setup ## Compute production anew from the raw tables and compare it row for row
-	@$(BIN)/python -m orchestration.audit
+	@$(BIN)/python -m orchestration.commands.audit
 
 # As they were typed: neither make nor the shell reads anything in them.
 release: export RELEASE_FILE := $(value FILE)
@@ -74,19 +74,19 @@ release: export RELEASE_REASON := $(value REASON)
 release: export RELEASE_BY := $(value BY)
 .PHONY: release
 release: setup ## Let a held file through: FILE=raw/sales/2024-01-05/sales_export.csv REASON="..."
-	@$(BIN)/python -m orchestration.release --file="$$RELEASE_FILE" --reason="$$RELEASE_REASON" --by="$$RELEASE_BY"
+	@$(BIN)/python -m orchestration.commands.release --file="$$RELEASE_FILE" --reason="$$RELEASE_REASON" --by="$$RELEASE_BY"
 
 new-table: export TABLE_NAME := $(value NAME)
 new-table: export TABLE_SAMPLE := $(value SAMPLE)
 .PHONY: new-table
 new-table: setup ## Write the models of a new table from a sample: NAME=support_tickets SAMPLE=file.csv (docs/add-a-table.md)
-	@$(BIN)/python -m orchestration.new_table --name="$$TABLE_NAME" --sample="$$TABLE_SAMPLE"
+	@$(BIN)/python -m orchestration.commands.new_table --name="$$TABLE_NAME" --sample="$$TABLE_SAMPLE"
 
 changed: export CHANGED_STATE := $(value STATE)
 changed: export CHANGED_BASE := $(value BASE)
 .PHONY: changed
 changed: setup ## Build and test what differs from production, beside it; production is the main branch, BASE=commit or STATE=folder of its manifest
-	@$(BIN)/python -m orchestration.changed --state="$$CHANGED_STATE" --base="$$CHANGED_BASE"
+	@$(BIN)/python -m orchestration.commands.changed --state="$$CHANGED_STATE" --base="$$CHANGED_BASE"
 
 .PHONY: docs
 docs: setup ## The dbt docs site, as one page: target/static_index.html
@@ -95,7 +95,7 @@ docs: setup ## The dbt docs site, as one page: target/static_index.html
 
 .PHONY: graph
 graph: setup ## Airflow's DAGs as Mermaid: docs/graph.md
-	$(BIN)/python -m orchestration.graph
+	$(BIN)/python -m orchestration.commands.graph
 
 .PHONY: lint
 lint: setup ## ruff, the contracts and sqlfluff

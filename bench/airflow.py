@@ -8,16 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 
+from bench.bench import Bench
 from bench.data import date_of, write_file
 from bench.document import Line
 from bench.measure import Cost, run
-
-if TYPE_CHECKING:
-    from bench.__main__ import Bench
 
 PROJECT = Path(__file__).resolve().parents[1]
 SIZE = 1_000
@@ -63,7 +60,7 @@ def overhead(bench: Bench, _: object) -> None:
 
 
 def _over_dbt(bench: Bench, folder, files: list[str]) -> tuple[tuple[float, str], int]:
-    from orchestration.local.run import DAG_ID
+    from orchestration.local.demos.sales import DAG_ID
     from orchestration.local.services import local_services
 
     bare, whole = [], []

@@ -12,19 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dbt.cli.main import dbtRunner
 from snowflake.connector.cursor import SnowflakeCursor
 
+from bench.bench import Bench
 from bench.data import date_of, write_file
 from bench.document import Line
-from orchestration.local.services import BUCKET
-from orchestration.local.snowflake import snowflake
-from orchestration.local.storage import storage
-
-if TYPE_CHECKING:
-    from bench.__main__ import Bench
+from orchestration.local.stand_ins.s3 import storage
+from orchestration.local.stand_ins.snowflake.service import snowflake
+from orchestration.settings import BUCKET
 
 PROJECT = Path(__file__).resolve().parents[1]
 HISTORIES = (3, 300)

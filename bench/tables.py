@@ -9,14 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.airflow import IDLE_SECONDS, cpu_of_children, parse_seconds
+from bench.bench import Bench
 from bench.document import Line
 from bench.measure import run
-
-if TYPE_CHECKING:
-    from bench.__main__ import Bench
 
 PROJECT = Path(__file__).resolve().parents[1]
 COUNTS = (4, 10, 40)
@@ -124,13 +121,13 @@ def project_of(root: Path, number: int) -> Path:
 def main() -> None:
     """In the copy: runs the DAG and prints what its runs cost."""
     from orchestration import tables as configured
-    from orchestration.local import demo_tables
+    from orchestration.local.demos import table_files
     from orchestration.local.services import local_services
 
     names = [table.name for table in configured.tables()]
 
     def files(hour: int, own: dict[str, bytes]) -> dict[str, bytes]:
-        return {demo_tables.path(name, hour): own[demo_tables.path(PATTERN, hour)] for name in names} | own
+        return {table_files.path(name, hour): own[table_files.path(PATTERN, hour)] for name in names} | own
 
     root = Path.cwd()
     with local_services(root / ".local", warehouse=root / "warehouse.duckdb") as services:
@@ -156,12 +153,12 @@ def main() -> None:
             return used, starts() - started, tasks
 
         # The first run makes the tables and fills caches.
-        cost(0, files(0, demo_tables.first_hour()))
+        cost(0, files(0, table_files.first_hour()))
         before = cpu_of_children()
         time.sleep(IDLE_SECONDS)
         idling = (cpu_of_children() - before) / IDLE_SECONDS
         idle, started, _ = min(cost(hour, {}) for hour in (1, 2))
-        second = files(1, demo_tables.second_hour())
+        second = files(1, table_files.second_hour())
         # The same changes an hour later.
         third = {key.replace("/01/", "/02/"): data.replace(b"T01:", b"T02:") for key, data in second.items()}
         busy, starts_of_busy, tasks = min(cost(3, second), cost(4, third))

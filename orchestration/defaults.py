@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 
+from orchestration import settings
 from orchestration.retries import RetryUnlessToMend
 
 # Of tasks in the graph.
 WAITING, CHECKS, NOTIFY = "#e3f2fd", "#fff3e0", "#e8f5e9"
 
-
-def seconds(name: str, default: int) -> int:
-    """A time that tests and the local Airflow shorten."""
-    return int(os.environ.get(f"PIPELINES_{name}_SECONDS", default))
-
-
 DEFAULT_ARGS = {
-    "owner": "data-engineering",
+    "owner": settings.OWNER,
     "depends_on_past": False,
-    "retries": 3,
-    "retry_delay": timedelta(seconds=seconds("RETRY", 300)),
+    "retries": settings.RETRIES,
+    "retry_delay": timedelta(seconds=settings.RETRY_SECONDS),
     "retry_exponential_backoff": 2,
-    "max_retry_delay": timedelta(minutes=30),
+    "max_retry_delay": timedelta(seconds=settings.MOST_RETRY_SECONDS),
     # The client of a warehouse that is gone would ask for ever.
-    "execution_timeout": timedelta(hours=2),
+    "execution_timeout": timedelta(seconds=settings.TASK_SECONDS),
     "retry_policy": RetryUnlessToMend(),
 }

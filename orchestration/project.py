@@ -9,19 +9,19 @@ from typing import Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowFailException
-from cosmos import ExecutionConfig, ProfileConfig, ProjectConfig, settings
+from cosmos import ExecutionConfig, ProfileConfig, ProjectConfig
+from cosmos import settings as of_cosmos
 from cosmos.constants import ExecutionMode, InvocationMode, TestIndirectSelection
 
-from orchestration import report
+from orchestration import report, settings
 
 PROJECT = Path(__file__).resolve().parents[1]
-TARGET = os.environ.get("DBT_TARGET") or "duckdb"
-BUCKET = "company-data-lake"
+TARGET = settings.TARGET
 # It names databases, so that each target has its own; `make setup` makes it.
 MANIFEST = PROJECT / "target" / ("" if TARGET == "duckdb" else TARGET) / "manifest.json"
 
-# One process at a time may write a DuckDB file: the pool `warehouse` has one slot. Snowflake needs no pool of ours.
-POOL = {"pool": "warehouse"} if TARGET == "duckdb" else {}
+# One process at a time may write a DuckDB file: the pool has one slot. Snowflake needs no pool of ours.
+POOL = {"pool": settings.POOL} if TARGET == "duckdb" else {}
 
 # A run's date. It is `ds` wherever there is one; a run triggered by hand without a date has none.
 RUN_DATE = "{{ (dag_run.logical_date or dag_run.run_after) | ds }}"
@@ -30,9 +30,9 @@ ENV = {
     # By environment, for a var that changes makes dbt parse the whole project again.
     "RUN_DATE": RUN_DATE,
     # What the sensor waits for is what dbt loads.
-    "LANDING_ROOT": f"s3://{BUCKET}",
+    "LANDING_ROOT": f"s3://{settings.BUCKET}/{settings.PREFIX}".rstrip("/"),
     # Cosmos runs dbt in a folder of its own: relative to the project, not to that.
-    "WAREHOUSE_PATH": str(PROJECT / (os.environ.get("WAREHOUSE_PATH") or "warehouse.duckdb")),
+    "WAREHOUSE_PATH": str(PROJECT / settings.WAREHOUSE_PATH),
     # Unit tests test the code, not the data: they have run before it came here.
     "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
 }
@@ -40,6 +40,9 @@ ENV = {
 PROFILE = ProfileConfig(
     profile_name="reference_pipeline", target_name=TARGET, profiles_yml_filepath=PROJECT / "profiles.yml"
 )
+
+# Cosmos would keep what it parses of selectors.yml in Airflow variables, read and written whenever a DAG file is.
+of_cosmos.enable_cache_dbt_yaml_selectors = False
 
 PROJECT_CONFIG = ProjectConfig(dbt_project_path=PROJECT, manifest_path=MANIFEST, install_dbt_deps=False, env_vars=ENV)
 
@@ -58,15 +61,15 @@ def use_connections(context: Any, operator: Any) -> None:
 
     A Cosmos interceptor, called right before dbt.
     """
-    os.environ.update(warehouse_environment() | _read("aws_default", _aws_default))
+    os.environ.update(warehouse_environment() | _read(settings.AWS_CONNECTION, _of_aws))
 
 
 def warehouse_environment() -> dict[str, str]:
-    """What dbt's profile reads of the connection `snowflake_prod`; nothing where that is not the target.
+    """What dbt's profile reads of Snowflake's connection; nothing where that is not the target.
 
     Raises AirflowFailException, with its name, if it is missing or incomplete.
     """
-    return _read("snowflake_prod", _snowflake_prod) if TARGET == "snowflake" else {}
+    return _read(settings.SNOWFLAKE_CONNECTION, _of_snowflake) if TARGET == "snowflake" else {}
 
 
 def _read(name: str, read: Callable[[], dict[str, str | None]]) -> dict[str, str]:
@@ -76,10 +79,10 @@ def _read(name: str, read: Callable[[], dict[str, str | None]]) -> dict[str, str
         raise AirflowFailException(f"The Airflow connection {name} is missing or wrong: {error}") from error
 
 
-def _aws_default() -> dict[str, str | None]:
+def _of_aws() -> dict[str, str | None]:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-    hook = S3Hook(aws_conn_id="aws_default")
+    hook = S3Hook(aws_conn_id=settings.AWS_CONNECTION)
     if hook.get_session().get_credentials() is None:
         raise ValueError("it gives no access key, and this machine has no role")
     credentials = hook.get_credentials()
@@ -92,15 +95,15 @@ def _aws_default() -> dict[str, str | None]:
     }
 
 
-def _snowflake_prod() -> dict[str, str | None]:
+def _of_snowflake() -> dict[str, str | None]:
     from base64 import b64encode
 
     from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    connection = BaseHook.get_connection("snowflake_prod")
+    connection = BaseHook.get_connection(settings.SNOWFLAKE_CONNECTION)
     extra = connection.extra_dejson
-    key = SnowflakeHook("snowflake_prod").get_private_key()
+    key = SnowflakeHook(settings.SNOWFLAKE_CONNECTION).get_private_key()
     if key is None or not extra.get("account"):
         raise ValueError("it needs account and private_key_content or private_key_file in its extra")
     return {
@@ -136,7 +139,7 @@ OPERATOR_KWARGS = {
     "project_dir": PROJECT,
     "profile_config": PROFILE,
     "manifest_filepath": MANIFEST,
-    "cache_dir": settings.cache_dir / "by_itself",
+    "cache_dir": of_cosmos.cache_dir / "by_itself",
     "invocation_mode": EXECUTION.invocation_mode,
     "install_deps": False,
     "emit_datasets": False,

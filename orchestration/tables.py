@@ -12,22 +12,18 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
+from orchestration.landing.listing import Feed, landed_files, none_ever
+from orchestration.landing.zones import Zone, zone_at
 from orchestration.project import ENV, MANIFEST, PROJECT, TARGET
-
-if TYPE_CHECKING:
-    from orchestration import landing
 
 log = logging.getLogger(__name__)
 
-# Where a table's models are; the other feeds have DAGs of their own.
-FOLDER = "models/tables/"
 # What is known of their files, and what all tables share besides.
 KNOWN_FILES = "known_files"
-SHARED = ("file_verdicts", "load_ledger", "load_metrics", "files_to_mend", KNOWN_FILES)
+SHARED = ("config.materialized:register", "file_verdicts", "load_metrics", "files_to_mend", KNOWN_FILES)
 # A test of what they share that is not theirs.
 CHECK_OF_SALES = "no_file_to_mend"
 
@@ -42,9 +38,8 @@ class Table:
 
     @property
     def select(self) -> str:
-        """The nodes that load it: its folder and what all tables share."""
-        # By `path:` dbt would look into the folder for every node of the project.
-        return " ".join([f"fqn:tables.{self.name}", *self.seeds, *SHARED])
+        """The nodes that load it: its own and what all tables share."""
+        return " ".join([f"tag:{self.name}", *self.seeds, *SHARED])
 
     @property
     def exclude(self) -> str:
@@ -73,7 +68,8 @@ def _tables(manifest: Path, changed: int, size: int) -> tuple[Table, ...]:
     found = []
     for node in models.values():
         feed = node["config"].get("meta", {}).get("feed")
-        if feed and node["original_file_path"].startswith(FOLDER):
+        # The other feeds have DAGs of their own.
+        if feed and f"newest_{feed['name']}" in models:
             parents = models[f"typed_{feed['name']}"]["depends_on"]["nodes"]
             seeds = sorted(name.rpartition(".")[2] for name in parents if name.startswith("seed."))
             found.append(Table(feed["name"], feed.get("files") == "hourly", tuple(seeds)))
@@ -138,24 +134,18 @@ def _known() -> Known:
     )
 
 
-def _zone() -> landing.Zone | _Stage:
-    from orchestration import landing
-
-    return _Stage() if TARGET == "snowflake" else landing.zone_at(ENV["LANDING_ROOT"])
+def _zone() -> Zone | _Stage:
+    return _Stage() if TARGET == "snowflake" else zone_at(ENV["LANDING_ROOT"])
 
 
-def _none_ever(table: Table, zone: landing.Zone | _Stage) -> str:
-    from orchestration import landing
-
-    return landing.none_ever(zone.root, landing.Feed(table.name, (), hourly=table.hourly), None)
+def _none_ever(table: Table, zone: Zone | _Stage) -> str:
+    return none_ever(zone.root, Feed(table.name, (), hourly=table.hourly), None)
 
 
-def _listed(table: Table, zone: landing.Zone | _Stage) -> dict[str, str]:
+def _listed(table: Table, zone: Zone | _Stage) -> dict[str, str]:
     """The fingerprints of a table's files in the landing zone, by path."""
-    from orchestration import landing
-
     with zone.reading(f"raw/{table.name}/ of {zone.root}"):
-        files, _ = landing.landed_files(zone, landing.Feed(table.name, (), hourly=table.hourly), None)
+        files, _ = landed_files(zone, Feed(table.name, (), hourly=table.hourly), None)
     return {file.path: file.fingerprint for file in files}
 
 

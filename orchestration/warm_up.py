@@ -34,7 +34,7 @@ NEEDED = (
     "dbt_common.clients.agate_helper",
     "openlineage.client.facet_v2",
     "openlineage.common.provider.dbt.processor",
-    "orchestration.landing",
+    "orchestration.landing.plugin",
 )
 
 QUIETLY = ("--quiet", "--no-write-json", "--no-version-check", "--log-level-file", "none", "--no-use-colors")

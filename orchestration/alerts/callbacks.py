@@ -14,13 +14,12 @@ from urllib.parse import quote
 from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
-from orchestration import project, report
+from orchestration import project, report, settings
 from orchestration.alerts import channels, facts, text
 from orchestration.alerts.unheard import TOLD, Failures, Unheard, failures, instance_of
 
 log = logging.getLogger(__name__)
 
-LATE_HOURS = 2
 # What a load says to the task that tells of the run: that it found nothing new.
 NOTHING_NEW = "nothing_new"
 
@@ -138,7 +137,7 @@ async def tell_late(context: dict[str, Any]) -> None:
     if run["state"] not in ("queued", "running") or run["run_type"] == "backfill":
         return
     message = text.late(
-        run["dag_id"], run["dag_run_id"], (run["logical_date"] or run["run_after"])[:10], hours=LATE_HOURS
+        run["dag_id"], run["dag_run_id"], (run["logical_date"] or run["run_after"])[:10], hours=settings.LATE_HOURS
     )
     await channels.post_and_mail_late(context, text.for_chat(message), *_as_mail(message))
 

@@ -1,4 +1,4 @@
-"""Sends texts: chat by the connection `slack_default`, mail by `smtp_default`.
+"""Sends texts: chat and mail by the Airflow connections that the settings name.
 
 Data never waits for alerts: each channel is tried by itself, for seconds, and what fails is one line in the log.
 """
@@ -14,16 +14,15 @@ from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
 from airflow.providers.smtp.hooks.smtp import SmtpHook
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
-log = logging.getLogger(__name__)
+from orchestration import settings
 
-MAIL_TO = "data-alerts@company.com"
-SECONDS = 5
+log = logging.getLogger(__name__)
 
 
 class QuickSmtpHook(SmtpHook):
     """The provider waits 30 seconds, six times."""
 
-    timeout = SECONDS
+    timeout = settings.ALERT_SECONDS
     smtp_retry_limit = 0
 
 
@@ -60,11 +59,15 @@ async def post_and_mail_late(context: Any, posted: str, subject: str, content: s
 
 
 def _chat() -> SlackWebhookHook:
-    return SlackWebhookHook(slack_webhook_conn_id="slack_default", timeout=SECONDS, retry_handlers=[])
+    return SlackWebhookHook(
+        slack_webhook_conn_id=settings.CHAT_CONNECTION, timeout=settings.ALERT_SECONDS, retry_handlers=[]
+    )
 
 
 def _mail(subject: str, content: str) -> QuickSmtpNotifier:
-    return QuickSmtpNotifier(to=MAIL_TO, subject=subject, html_content=content, smtp_conn_id="smtp_default")
+    return QuickSmtpNotifier(
+        to=settings.MAIL_TO, subject=subject, html_content=content, smtp_conn_id=settings.MAIL_CONNECTION
+    )
 
 
 def _try(channel: str, send: Callable[[], object]) -> None:

@@ -30,11 +30,11 @@ from airflow.sdk import (
     get_current_context,
     task,
 )
-from cosmos import DbtTaskGroup, DbtTestLocalOperator, RenderConfig
+from cosmos import DbtRunLocalOperator, DbtTaskGroup, DbtTestLocalOperator, RenderConfig
 from cosmos.constants import LoadMode, TestBehavior
 
+from orchestration import settings
 from orchestration.alerts.callbacks import (
-    LATE_HOURS,
     NOTHING_NEW,
     keep_news,
     tell_failure,
@@ -43,9 +43,8 @@ from orchestration.alerts.callbacks import (
     tell_unheard,
 )
 from orchestration.deadlines import RunQueued
-from orchestration.defaults import CHECKS, DEFAULT_ARGS, NOTIFY, WAITING, seconds
+from orchestration.defaults import CHECKS, DEFAULT_ARGS, NOTIFY, WAITING
 from orchestration.project import (
-    BUCKET,
     EXECUTION,
     OPERATOR_ARGS,
     OPERATOR_KWARGS,
@@ -58,11 +57,9 @@ from orchestration.project import (
 DBT = {"project_config": PROJECT_CONFIG, "profile_config": PROFILE, "execution_config": EXECUTION}
 
 
-def models(*select: str, tests: TestBehavior) -> RenderConfig:
-    """The models that a task group runs, with their tests or without."""
-    return RenderConfig(
-        select=list(select), test_behavior=tests, load_method=LoadMode.DBT_MANIFEST, emit_datasets=False
-    )
+def models(selector: str, tests: TestBehavior) -> RenderConfig:
+    """The models that a task group runs (selectors.yml), with their tests or without."""
+    return RenderConfig(selector=selector, test_behavior=tests, load_method=LoadMode.DBT_MANIFEST, emit_datasets=False)
 
 
 with DAG(
@@ -81,38 +78,42 @@ with DAG(
     # Not from the run's date: a run of a date long past, or of none, has two hours like any other.
     deadline=DeadlineAlert(
         reference=RunQueued(),
-        interval=timedelta(hours=LATE_HOURS),
+        interval=timedelta(hours=settings.LATE_HOURS),
         callback=AsyncCallback(tell_late),
     ),
 ):
     wait = S3KeySensor(
         task_id="wait_for_sales_file",
-        bucket_name=BUCKET,
-        bucket_key=f"raw/sales/{RUN_DATE}/sales_export.csv",
-        aws_conn_id="aws_default",
+        bucket_name=settings.BUCKET,
+        bucket_key=f"{settings.PREFIX}raw/sales/{RUN_DATE}/sales_export.csv",
+        aws_conn_id=settings.AWS_CONNECTION,
         mode="reschedule",
-        poke_interval=seconds("POKE", 300),
-        timeout=seconds("WAIT", 3600),
+        poke_interval=settings.POKE_SECONDS,
+        timeout=settings.WAIT_SECONDS,
     )
     wait.ui_color = WAITING
 
     extract = DbtTaskGroup(
         "extract_to_staging",
-        render_config=models("file_verdicts", "path:models/landing/sales", tests=TestBehavior.NONE),
+        render_config=models("extract_to_staging", tests=TestBehavior.NONE),
         operator_args=OPERATOR_ARGS | {"callback": keep_news},
         **DBT,
     )
+    # One start of dbt for all registers, before the load that writes them.
+    with extract:
+        registers = DbtRunLocalOperator(task_id="registers", selector="registers", **OPERATOR_KWARGS)
+    registers >> extract.get_child_by_label("raw_sales_run")
 
     transform = DbtTaskGroup(
         "transform_sales",
-        render_config=models("path:models/staging/sales", "path:seeds/currencies.csv", tests=TestBehavior.NONE),
+        render_config=models("transform_sales", tests=TestBehavior.NONE),
         operator_args=OPERATOR_ARGS,
         **DBT,
     )
 
     checks = DbtTestLocalOperator(
         task_id="quality_checks",
-        select="path:models/landing/sales file_verdicts path:models/staging/sales path:seeds/currencies.csv",
+        selector="quality_checks",
         # Only what reads nothing that is not yet loaded.
         indirect_selection="cautious",
         **OPERATOR_KWARGS,
@@ -121,14 +122,14 @@ with DAG(
 
     load = DbtTaskGroup(
         "load_to_prod",
-        render_config=models("load_ledger", "path:models/marts/sales", tests=TestBehavior.BUILD),
+        render_config=models("load_to_prod", tests=TestBehavior.BUILD),
         operator_args=OPERATOR_ARGS,
         **DBT,
     )
 
     metrics = DbtTaskGroup(
         "update_metrics",
-        render_config=models("path:models/monitoring", tests=TestBehavior.BUILD),
+        render_config=models("update_metrics", tests=TestBehavior.BUILD),
         operator_args=OPERATOR_ARGS,
         **DBT,
     )

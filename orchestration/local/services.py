@@ -7,17 +7,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.local.airflow_api import Airflow
-from orchestration.local.airflow_services import airflow, airflow_environment
 from orchestration.local.errors import LocalError
-from orchestration.local.postgres import postgres
-from orchestration.local.processes import free_port
-from orchestration.local.report import DuckDBFile, LocalSnowflake, Warehouse
-from orchestration.local.sinks import Sink, chat_sink, mail_sink
-from orchestration.local.snowflake import snowflake
-from orchestration.local.storage import Storage, storage
+from orchestration.local.runtime.airflow import airflow, airflow_environment
+from orchestration.local.runtime.airflow_api import Airflow
+from orchestration.local.runtime.postgres import postgres
+from orchestration.local.runtime.processes import free_port
+from orchestration.local.stand_ins.chat import chat_sink
+from orchestration.local.stand_ins.mail import mail_sink
+from orchestration.local.stand_ins.s3 import Storage, storage
+from orchestration.local.stand_ins.sink import Sink
+from orchestration.local.stand_ins.snowflake.service import snowflake
+from orchestration.local.warehouses import DuckDBFile, LocalSnowflake, Warehouse
+from orchestration.settings import BUCKET, PREFIX
 
-BUCKET = "company-data-lake"
 PROJECT = Path(__file__).resolve().parents[2]
 STATE = PROJECT / ".local"
 DAGS = PROJECT / "orchestration" / "dags"
@@ -79,7 +81,7 @@ def local_services(
         if not warehouse:
             say("Snowflake: starting")
             account = stack.enter_context(snowflake(state / "snowflake", s3))
-            account.prepare()
+            account.prepare(prefix=PREFIX)
         database.wait()
         env = airflow_environment(
             home=state / "airflow",

@@ -3,10 +3,10 @@
 import sys
 import time
 
-from orchestration.local.run import duckdb_file, require_setup
+from orchestration.local.demos.demo import FOLDER, duckdb_file, require_setup
 from orchestration.local.services import local_services
-from orchestration.local.story import DEMO
 from orchestration.local.terminal import command, console
+from orchestration.settings import PREFIX
 
 CHECK_SECONDS = 1
 
@@ -17,8 +17,8 @@ def main() -> int:
     out = console()
     try:
         with local_services(warehouse=duckdb_file(), say=out.print) as services:
-            for path in sorted(DEMO.rglob("*.csv")):
-                services.s3.land(path.relative_to(DEMO).as_posix(), path)
+            for path in sorted(FOLDER.rglob("*.csv")):
+                services.s3.land(PREFIX + path.relative_to(FOLDER).as_posix(), path)
             out.print(
                 f"\nAirflow    {services.airflow.url}   (no password; schedules are off: trigger a run by hand)\n"
                 f"S3         {services.s3.endpoint}   bucket {services.s3.bucket}, kept in {services.s3.mirror}\n"

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.local.airflow_api import Airflow, Run
+from orchestration.local.runtime.airflow_api import Airflow, Run
 from orchestration.local.services import DAGS, Services, local_services
-from orchestration.local.sinks import Sink
+from orchestration.local.stand_ins.sink import Sink
 
 DAG_ID = "daily_sales_etl_v2"
 

@@ -10,7 +10,7 @@ from threading import Thread
 
 from warehouse import Built, Warehouse, environment
 
-from orchestration.local.storage import KEY, REGION, SECRET, Storage
+from orchestration.local.stand_ins.s3 import KEY, REGION, SECRET, Storage
 
 BUCKET = "company-data-lake"
 

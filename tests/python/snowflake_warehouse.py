@@ -15,8 +15,8 @@ from snowflake.connector.cursor import SnowflakeCursor
 from warehouse import Project, Warehouse
 
 from bench.statements import statement_of
-from orchestration.local.snowflake import ADMINISTRATOR, Snowflake, snowflake
-from orchestration.local.storage import storage
+from orchestration.local.stand_ins.s3 import storage
+from orchestration.local.stand_ins.snowflake.service import ADMINISTRATOR, Snowflake, snowflake
 
 BUCKET = "company-data-lake"
 

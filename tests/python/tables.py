@@ -12,7 +12,7 @@ from pathlib import Path
 from reference import CUSTOMERS, INVENTORY, PRICES
 from warehouse import Project, Warehouse
 
-from orchestration import contracts
+from orchestration.contracts.words import MODELS, MODELS_OF_A_TABLE
 
 # A feed of each kind.
 KINDS = (CUSTOMERS, PRICES, INVENTORY)
@@ -37,7 +37,7 @@ def with_table(
     """Adds a table to a copy; what it says of it is JSON, which is YAML."""
     folder, production = project.root / "models" / "feeds" / name, project.root / "models" / "marts" / "tables"
     folder.mkdir()
-    for prefix, macro in (contracts.MODELS | contracts.MODELS_OF_A_TABLE).items():
+    for prefix, macro in (MODELS | MODELS_OF_A_TABLE).items():
         more = f", lists={list(lists)}" if prefix == "typed" and lists else ""
         (folder / f"{prefix}_{name}.sql").write_text(f"{{{{ {macro}('{name}'{more}) }}}}\n")
     listed = {

@@ -20,6 +20,7 @@ from tables import csv_of, things, with_table, with_things
 from warehouse import UNSET, Built, Project, Warehouse, replaced
 
 from orchestration import contracts, tables
+from orchestration.contracts.words import COLUMN_WORDS, FEED_WORDS
 
 PAGE, AFTER = "docs/add-a-table.md", "docs/remove-a-table.md"
 PROPERTIES = "models/tables/support_tickets/support_tickets.yml"
@@ -134,7 +135,7 @@ def test_the_page_is_linked_and_knows_the_contracts_words() -> None:
     # The alert of a held file sends people there.
     assert PAGE in (PROJECT / "models/monitoring/files_to_mend.sql").read_text()
     known = set(re.findall(r"`(\w+)[:`]", page))
-    assert {*contracts.COLUMN_WORDS, *contracts.FEED_WORDS} - {"name"} <= known
+    assert {*COLUMN_WORDS, *FEED_WORDS} - {"name"} <= known
 
 
 ORDER = "{key},C1,P1,{quantity},{total},EUR,placed,2024-01-05T08:00:00Z,2024-01-05T{hour}:00:00Z"

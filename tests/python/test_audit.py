@@ -28,7 +28,11 @@ def audit(warehouse: Warehouse, root: Path = PROJECT) -> tuple[int, str]:
     """Exit code and output of the command."""
     with environment(**warehouse.places):
         done = subprocess.run(
-            [sys.executable, "-m", "orchestration.audit"], cwd=root, capture_output=True, text=True, check=False
+            [sys.executable, "-m", "orchestration.commands.audit"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     return done.returncode, done.stdout
 

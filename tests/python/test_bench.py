@@ -11,7 +11,7 @@ from warehouse import DATABASE, PROJECT, Project, Warehouse
 
 from bench import baseline
 from bench import tables as bench_tables
-from bench.__main__ import COMPARED, Batch, Bench, compare
+from bench.bench import COMPARED, Batch, Bench, compare
 from bench.data import KEYS, write_file
 from bench.measure import Cost, run
 

@@ -21,7 +21,7 @@ from test_files import FIRST, file
 from test_tables import path_of, prices
 from warehouse import UNUSUAL, Project, Warehouse, environment
 
-from orchestration import changed
+from orchestration.commands import changed
 
 # Production is made once for all of them.
 pytestmark = pytest.mark.xdist_group("changed")

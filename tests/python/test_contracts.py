@@ -12,6 +12,10 @@ from reference import PROJECT
 from warehouse import replaced
 
 from orchestration import contracts
+from orchestration.contracts.__main__ import main
+from orchestration.contracts.reading import read
+from orchestration.contracts.rules import CALLS
+from orchestration.contracts.words import BESIDE_A_KEY
 
 pytestmark = pytest.mark.fast
 
@@ -340,7 +344,7 @@ def said(root: Path) -> list[str]:
 
 def test_the_contracts_at_hand_have_no_fault() -> None:
     assert said(PROJECT) == []
-    assert {"sales", "customers", "orders", "products", "inventory"} <= contracts.read(PROJECT).feeds.keys()
+    assert {"sales", "customers", "orders", "products", "inventory"} <= read(PROJECT).feeds.keys()
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -477,7 +481,7 @@ def test_what_is_a_rule(orders: Path, rule: str) -> None:
     assert said(orders) == []
 
 
-@pytest.mark.parametrize("call", contracts.CALLS)
+@pytest.mark.parametrize("call", CALLS)
 def test_what_a_rule_may_call(orders: Path, call: str) -> None:
     """Each of these is known to DuckDB, of one type or another."""
     wrong = []
@@ -553,7 +557,7 @@ def test_a_seed_that_lists_nothing(orders: Path, content: bytes, says: str) -> N
     assert found and all(says in fault for fault in found), found
 
 
-@pytest.mark.parametrize("name", contracts.BESIDE_A_KEY)
+@pytest.mark.parametrize("name", BESIDE_A_KEY)
 def test_a_key_that_the_merge_names_itself(orders: Path, name: str) -> None:
     patch(orders, ORDERS, "key: [order_id]", f"key: [{name}]")
     patch(orders, ORDERS, "        name: order_id", f"        name: {name}")
@@ -609,7 +613,7 @@ def test_two_files_of_one_model(root: Path) -> None:
 
 def test_the_command_is_red(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(root)
-    assert contracts.main() == 0
+    assert main() == 0
     patch(root, ORDERS, "rule: quantity > 0", "rule: quantity > minimum")
-    assert contracts.main() == 1
+    assert main() == 1
     assert capsys.readouterr().err.startswith(f"{ORDERS}:{line_of(root, ORDERS, 'minimum')}: The rule of")

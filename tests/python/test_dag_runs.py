@@ -17,9 +17,10 @@ from reference import TABLES, Reference
 from test_files import row
 from warehouse import compare_tables
 
-from orchestration.local import demo_tables
-from orchestration.local.sinks import CHAT_TOKEN, MAIL_PASSWORD
-from orchestration.local.storage import KEY, SECRET
+from orchestration.local.demos import table_files as demo_tables
+from orchestration.local.stand_ins.chat import CHAT_TOKEN
+from orchestration.local.stand_ins.mail import MAIL_PASSWORD
+from orchestration.local.stand_ins.s3 import KEY, SECRET
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("dag_runs")

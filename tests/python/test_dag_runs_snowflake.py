@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from reference import PROJECT
 from test_files import CASES, file
 
-from orchestration.local.sinks import CHAT_TOKEN, MAIL_PASSWORD
-from orchestration.local.snowflake import ADMINISTRATOR, USER
-from orchestration.local.storage import KEY, SECRET
+from orchestration.local.stand_ins.chat import CHAT_TOKEN
+from orchestration.local.stand_ins.mail import MAIL_PASSWORD
+from orchestration.local.stand_ins.s3 import KEY, SECRET
+from orchestration.local.stand_ins.snowflake.service import ADMINISTRATOR, USER
 
 # What the tests of this file share is made once.
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("dag_runs_snowflake")]

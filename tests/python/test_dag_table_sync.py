@@ -22,7 +22,7 @@ from warehouse import DATABASE, Project, Warehouse, environment
 
 from orchestration import project, report, tables
 from orchestration.alerts import callbacks
-from orchestration.local import demo_tables
+from orchestration.local.demos import table_files as demo_tables
 from orchestration.tables import SHARED, Known, Table, changes
 
 # What the tests of this file share is made once.

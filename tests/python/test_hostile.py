@@ -17,7 +17,7 @@ from tables import things_are_taken_as_the_contract_says, with_things
 from test_files import load
 from warehouse import Project, Warehouse, compare
 
-from orchestration.local.storage import storage
+from orchestration.local.stand_ins.s3 import storage
 
 pytestmark = pytest.mark.xdist_group("hostile")
 LONG = pytest.mark.long

@@ -8,21 +8,27 @@ import os
 import tracemalloc
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pytest
-from dbt_common.exceptions import DbtRuntimeError
 
-from orchestration import landing
+from orchestration.landing import inspection
+from orchestration.landing.inspection import Inspection, inspect
+from orchestration.landing.listing import Feed, landed_files, none_ever
+from orchestration.landing.load import Loader, Tables
+from orchestration.landing.records import RECORD_LIMIT, uneven_record
+from orchestration.landing.sql import identifier, literal, pattern
+from orchestration.landing.zones import FolderZone, LandedFile, LandingError, S3Zone
 
 pytestmark = pytest.mark.fast
 
 WANTED = ["key", "name"]
-SALES = landing.Feed("sales", WANTED)
+SALES = Feed("sales", WANTED)
 
 
-def inspected(data: bytes, zipped: bool = False, wanted=WANTED) -> landing.Inspection:
-    return landing.inspect(lambda: io.BytesIO(data), zipped, landing.Feed("sales", wanted))
+def inspected(data: bytes, zipped: bool = False, wanted=WANTED) -> Inspection:
+    return inspect(lambda: io.BytesIO(data), zipped, Feed("sales", wanted))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +84,7 @@ def test_what_is_refused(data, problem, record):
 
 
 def test_a_problem_is_found_in_any_block(monkeypatch):
-    monkeypatch.setattr(landing, "BLOCK", 7)
+    monkeypatch.setattr(inspection, "BLOCK", 7)
     text = "key,name\n" + "".join(f"{number},é\n" for number in range(50))
     assert inspected(text.encode()).problem is None
     broken = text.encode() + b"50,\xff\n"
@@ -105,15 +111,15 @@ def test_what_is_listed(tmp_path):
         path = tmp_path / "raw/sales" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
-    zone = landing.FolderZone(str(tmp_path))
-    files, others = landing.landed_files(zone, SALES, None)
+    zone = FolderZone(str(tmp_path))
+    files, others = landed_files(zone, SALES, None)
     assert [file.path for file in files] == [
         "raw/sales/2024-01-05/a.csv.gz",
         "raw/sales/2024-01-05/b.csv",
         "raw/sales/2024-01-06/sales_export.csv",
     ]
     assert len(others) == 5
-    files, others = landing.landed_files(zone, SALES, date(2024, 1, 6))
+    files, others = landed_files(zone, SALES, date(2024, 1, 6))
     assert ([file.path for file in files], others) == (["raw/sales/2024-01-06/sales_export.csv"], [])
 
 
@@ -130,7 +136,7 @@ def test_links_and_odd_names(tmp_path):
     (tmp_path / "raw/sales").symlink_to(tmp_path / "elsewhere")
     with contextlib.suppress(OSError):
         Path(os.fsdecode(bytes(day) + b"/\xff.csv")).write_bytes(b"x")
-    files, others = landing.landed_files(landing.FolderZone(str(tmp_path)), SALES, None)
+    files, others = landed_files(FolderZone(str(tmp_path)), SALES, None)
     # What is called like a file and cannot be read is listed, to be refused.
     names = ["a.csv", "circle.csv", "folder.csv", "gone.csv"]
     assert [file.path for file in files] == [f"raw/sales/2024-01-05/{name}" for name in names]
@@ -182,7 +188,7 @@ def test_duckdb_reads_where_boto3_lists(name: str, tmp_path, monkeypatch) -> Non
     (tmp_path / "config").write_text(f"[default]\ns3 =\n  {variables.get('AWS_CONFIG_FILE', 'max_queue_size = 1')}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     with duckdb.connect() as connection:
-        zone = landing.S3Zone(f"s3://{bucket}/below", connection)
+        zone = S3Zone(f"s3://{bucket}/below", connection)
         [(secret,)] = connection.execute("select secret_string from duckdb_secrets()").fetchall()
     settings = dict(setting.split("=", 1) for setting in secret.split(";"))
     assert (settings["endpoint"], settings["url_style"], settings["use_ssl"]) == (
@@ -200,7 +206,7 @@ def test_duckdb_reads_where_boto3_lists(name: str, tmp_path, monkeypatch) -> Non
 
     zone.client.meta.events.register("before-send.s3", before_send)
     with pytest.raises(KeyError):
-        zone.unchanged(landing.LandedFile("x.csv", f"s3://{bucket}/below/x.csv", date(2024, 1, 5), ""))
+        zone.unchanged(LandedFile("x.csv", f"s3://{bucket}/below/x.csv", date(2024, 1, 5), ""))
     host = f"{bucket}.{endpoint}" if style == "vhost" else f"{endpoint}/{bucket}"
     assert asked == [f"http{'s' if encrypted else ''}://{host}/below/x.csv"]
 
@@ -209,8 +215,8 @@ def test_a_rewrite_that_keeps_size_and_time_is_seen(tmp_path):
     path = tmp_path / "raw/sales/2024-01-05/a.csv"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"x")
-    zone = landing.FolderZone(str(tmp_path))
-    (file,), _ = landing.landed_files(zone, SALES, None)
+    zone = FolderZone(str(tmp_path))
+    (file,), _ = landed_files(zone, SALES, None)
     assert zone.unchanged(file)
     times = path.stat()
     path.with_suffix(".new").write_bytes(b"y")
@@ -220,8 +226,8 @@ def test_a_rewrite_that_keeps_size_and_time_is_seen(tmp_path):
 
 
 def test_a_landing_root_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(DbtRuntimeError, match="is not a folder"):
-        landing.FolderZone(str(tmp_path / "nowhere"))
+    with pytest.raises(LandingError, match="is not a folder"):
+        FolderZone(str(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize(
@@ -245,16 +251,16 @@ def test_nothing_found_where_nothing_ever_was_is_told(tmp_path, monkeypatch, roo
         file.parent.mkdir(parents=True)
         file.write_text(data)
     said = []
-    for level in ("info", "warning"):
-        monkeypatch.setattr(landing.log, level, lambda text, level=level: said.append((level, text)))
+    levels = ("info", "warning")
+    log = SimpleNamespace(**{level: lambda text, level=level: said.append((level, text)) for level in levels})
     with duckdb.connect() as connection:
         for register in ("landed", "refused"):
             connection.execute(
                 f"create table {register} as select 'raw/sales/2024-01-05/a.csv' as source_file, 'h' as content_hash, "
                 f"'f' as fingerprint, 1 as landing_id where {register in known}"
             )
-        zone = landing.FolderZone(str(tmp_path / root))
-        loader = landing.Loader(connection, zone, SALES, landing.Tables("raw", "landed", "refused"))
+        zone = FolderZone(str(tmp_path / root))
+        loader = Loader(connection, zone, SALES, Tables("raw", "landed", "refused"), log)
         monkeypatch.setattr(loader, "_take", lambda *_: None)
         loader.load(run_date)
     told = [text for level, text in said if level == "warning" and "Nothing to do" in text]
@@ -268,14 +274,14 @@ def test_nothing_found_where_nothing_ever_was_is_told(tmp_path, monkeypatch, roo
 
 @pytest.mark.parametrize("root", ["s3://lake/part", "s3://lake/part/"])
 def test_a_bucket_that_is_looked_through_is_named_as_one_names_it(root):
-    text = landing.none_ever(root, landing.Feed("orders", (), hourly=True), None)
+    text = none_ever(root, Feed("orders", (), hourly=True), None)
     assert "there is no s3://lake/part/raw/orders/<YYYY-MM-DD>/<HH>/*.csv or *.csv.gz" in text
 
 
 def test_names_with_wildcards_are_read_as_they_are():
-    assert landing._pattern("a*b?[1].csv") == "a[*]b[?][[]1].csv"
-    assert landing.literal("it's") == "'it''s'"
-    assert landing.identifier('a"b') == '"a""b"'
+    assert pattern("a*b?[1].csv") == "a[*]b[?][[]1].csv"
+    assert literal("it's") == "'it''s'"
+    assert identifier('a"b') == '"a""b"'
 
 
 @pytest.mark.parametrize(
@@ -303,8 +309,8 @@ def test_a_diagnosis_holds_no_file_in_memory(head, tail, zipped):
 
 
 def test_a_record_beyond_the_limit_has_a_number():
-    long = b"key,name\n1,a\n2," + b"x" * landing.RECORD_LIMIT
-    for data in (long + b"\n", b'key,name\n1,a\n2,"' + b"x\n" * landing.RECORD_LIMIT + b'"\n'):
-        problem, record = landing._uneven_record(lambda data=data: io.BytesIO(data), False)
+    long = b"key,name\n1,a\n2," + b"x" * RECORD_LIMIT
+    for data in (long + b"\n", b'key,name\n1,a\n2,"' + b"x\n" * RECORD_LIMIT + b'"\n'):
+        problem, record = uneven_record(lambda data=data: io.BytesIO(data), False)
         assert problem.startswith("the record is longer than 2,000,000 bytes")
         assert record == 3

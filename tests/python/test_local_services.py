@@ -17,11 +17,12 @@ import pytest
 
 from orchestration.local import services
 from orchestration.local.errors import LocalError
-from orchestration.local.postgres import postgres
-from orchestration.local.processes import Supervised
+from orchestration.local.runtime.postgres import postgres
+from orchestration.local.runtime.processes import Supervised
 from orchestration.local.services import sole_user
-from orchestration.local.sinks import chat_sink, mail_sink
-from orchestration.local.storage import storage
+from orchestration.local.stand_ins.chat import chat_sink
+from orchestration.local.stand_ins.mail import mail_sink
+from orchestration.local.stand_ins.s3 import storage
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("local_services")
@@ -31,10 +32,11 @@ pytestmark = pytest.mark.xdist_group("local_services")
 OWNER = """
 import json, sys, time
 from pathlib import Path
-from orchestration.local.postgres import postgres
+from orchestration.local.runtime.postgres import postgres
 from orchestration.local import services
-from orchestration.local.processes import Supervised
-from orchestration.local.sinks import chat_sink, mail_sink
+from orchestration.local.runtime.processes import Supervised
+from orchestration.local.stand_ins.chat import chat_sink
+from orchestration.local.stand_ins.mail import mail_sink
 from orchestration.local.terminal import command
 
 state = Path(sys.argv[1])

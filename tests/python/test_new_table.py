@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from reference import PROJECT
 from warehouse import Project, Warehouse
 
-from orchestration import contracts, new_table
+from orchestration import contracts
+from orchestration.commands import new_table
+from orchestration.contracts.words import LINEAGE
 
 DAY = "2024-01-05"
 AT = f"{DAY}T10:00:00Z"
@@ -42,7 +44,7 @@ def made(root: Path, *lines: str, name: str = "things") -> dict[str, dict]:
     """The columns of the contract that a sample leads to, and the feed under the name None."""
     files = new_table.new_table(root, name, write(root, *lines))
     model = yaml.safe_load(files[0].read_text())["models"][0]
-    columns = {column["name"]: column for column in model["columns"] if column["name"] not in contracts.LINEAGE}
+    columns = {column["name"]: column for column in model["columns"] if column["name"] not in LINEAGE}
     return columns | {None: model["config"]["meta"]["feed"]}
 
 

@@ -1,6 +1,7 @@
 """One definition of a record: what DuckDB takes, and refuses with which record's number, is what the reference says."""
 
 import io
+import logging
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -12,12 +13,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from records import CASES, HEAD, verdict
 
-from orchestration import landing
+from orchestration.landing import inspection
+from orchestration.landing.inspection import inspect
+from orchestration.landing.listing import Feed
+from orchestration.landing.load import Loader, Tables
+from orchestration.landing.zones import FolderZone
 
 pytestmark = pytest.mark.fast
 
-FEED = landing.Feed("sales", ("key", "name"))
-TABLES = landing.Tables(raw="raw", landed="landed", refused="refused")
+FEED = Feed("sales", ("key", "name"))
+TABLES = Tables(raw="raw", landed="landed", refused="refused")
 DAY = "raw/sales/2024-01-05"
 
 
@@ -47,7 +52,7 @@ def fates(
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         (folder / f"{name}{ending}").write_bytes(text.encode() if isinstance(text, str) else text)
-    landing.Loader(database.cursor(), landing.FolderZone(str(root)), FEED, TABLES).load(None)
+    Loader(database.cursor(), FolderZone(str(root)), FEED, TABLES, logging.getLogger("landing")).load(None)
     rows = database.execute(
         "select source_file, list([coalesce(key, ''), coalesce(name, '')] order by source_record) from raw group by 1"
     ).fetchall()
@@ -94,10 +99,10 @@ def test_what_is_taken_is_what_the_reference_says(database, tmp_path, texts: lis
 @given(text=TEXTS, size=st.integers(3, 40))
 @example(text=HEAD + '1,"a', size=3)
 def test_where_a_block_ends_makes_no_difference(monkeypatch, text: str, size: int) -> None:
-    monkeypatch.setattr(landing, "BLOCK", size)
-    seen = landing.inspect(lambda: io.BytesIO(text.encode()), False, FEED)
+    monkeypatch.setattr(inspection, "BLOCK", size)
+    seen = inspect(lambda: io.BytesIO(text.encode()), False, FEED)
     monkeypatch.undo()
-    whole = landing.inspect(lambda: io.BytesIO(text.encode()), False, FEED)
+    whole = inspect(lambda: io.BytesIO(text.encode()), False, FEED)
     assert (seen.problem, seen.record) == (whole.problem, whole.record)
     rows, _ = verdict(text)
     assert rows is None or (seen.problem, seen.records) == (None, len(rows) + 1)
@@ -112,13 +117,13 @@ def test_what_is_wrong_is_said(database, tmp_path) -> None:
         '1,a,""\n': "3 fields, but the header has 2",
     }
     for text, reason in said.items():
-        assert landing.inspect(lambda text=text: io.BytesIO((HEAD + text).encode()), False, FEED).problem == reason
+        assert inspect(lambda text=text: io.BytesIO((HEAD + text).encode()), False, FEED).problem == reason
 
 
 @pytest.mark.parametrize("name", ['"no\nte"', '"no\r\nte"'])
 def test_a_line_break_in_the_name_of_a_column(name: str) -> None:
     """Snowflake skips the header as a line."""
-    seen = landing.inspect(lambda: io.BytesIO(f"key,name,{name}\n1,a,b\n".encode()), False, FEED)
+    seen = inspect(lambda: io.BytesIO(f"key,name,{name}\n1,a,b\n".encode()), False, FEED)
     assert (seen.problem, seen.record) == ("a line break in the name of a column", 1)
 
 

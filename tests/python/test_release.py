@@ -157,7 +157,9 @@ def test_the_command_takes_any_name_and_says_what_comes_next(story: Story) -> No
 
 def test_a_user_without_a_name_is_asked_for_one() -> None:
     """As in a container that runs under any number."""
-    nameless = "import getpass, sys; getpass.getuser = lambda: {}['a number']; from orchestration import release; "
+    nameless = (
+        "import getpass, sys; getpass.getuser = lambda: {}['a number']; from orchestration.commands import release; "
+    )
     command = [sys.executable, "-c", nameless + "sys.exit(release.main())", "--file", PATH, "--reason", "agreed"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 1

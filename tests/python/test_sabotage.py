@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from reference import Reference
 from test_files import CASES, file, row
-from warehouse import Project, Warehouse, compare, patched_module
+from warehouse import Project, Warehouse, compare, patched_package
 
 GUARD = "winners.{{ version }} > existing.{{ version }} as is_newer"
 FIRST, SECOND = date(2024, 1, 1), date(2024, 1, 2)
@@ -158,7 +158,7 @@ def show(project: Project, folder: Path, sabotage: Sabotage) -> None:
         copy.patch_macro(changed, changes)
     warehouse = Warehouse(copy, folder / "warehouse")
     said = ""
-    with patched_module("orchestration.landing", sabotage.plugin) if sabotage.plugin else nullcontext():
+    with patched_package("landing", sabotage.plugin) if sabotage.plugin else nullcontext():
         try:
             tell(warehouse, Reference(), HISTORIES[sabotage.history])
         except AssertionError as found:

@@ -21,7 +21,7 @@ from test_histories import ANYTHING_SLOW, play
 from test_snowflake import has_files
 from warehouse import environment
 
-from orchestration.local.snowflake import SETUP, statements_of
+from orchestration.local.stand_ins.snowflake.service import SETUP, statements_of
 
 pytestmark = pytest.mark.smoke
 

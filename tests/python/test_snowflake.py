@@ -29,9 +29,10 @@ from test_real_data import NEEDED, real_days, restated
 from test_tables import FIRST, HISTORIES, LATE, SECOND, path_of, table, tell
 from warehouse import PROJECT, Project, Warehouse, compare, compare_tables, environment
 
-from orchestration import landing
-from orchestration.local.snowflake import ADMINISTRATOR, Snowflake
-from orchestration.local.storage import KEY, REGION, SECRET
+from orchestration.landing import listing
+from orchestration.landing.inspection import inspect
+from orchestration.local.stand_ins.s3 import KEY, REGION, SECRET
+from orchestration.local.stand_ins.snowflake.service import ADMINISTRATOR, Snowflake
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("snowflake")
@@ -166,7 +167,7 @@ def test_a_record_is_what_it_is_on_duckdb(running, on_snowflake, tmp_path) -> No
     for place, (name, (text, record)) in enumerate(RECORDS.items()):
         path = f"raw/sales/{DAY}/{place:03}.csv"
         assert judged[path][0] == record, name
-        seen = landing.inspect(lambda text=text: io.BytesIO(text.encode()), False, landing.Feed("sales", ()))
+        seen = inspect(lambda text=text: io.BytesIO(text.encode()), False, listing.Feed("sales", ()))
         said = judged[path][1]
         # DuckDB itself finds the last of these kinds; which quote it is that is wrong is a matter of words.
         if not (said and "quote" in said and "quote" in seen.problem) and name != "one field too many, one too few":

@@ -27,7 +27,7 @@ from snowflake.connector.errors import DatabaseError, ProgrammingError
 from snowflake_warehouse import BUCKET, server
 from starlette.testclient import TestClient
 
-from orchestration.local.snowflake import ADMINISTRATOR, SETUP, Snowflake, statements_of
+from orchestration.local.stand_ins.snowflake.service import ADMINISTRATOR, SETUP, Snowflake, statements_of
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("snowflake_emulator")

@@ -22,8 +22,11 @@ from reference import Reference
 from test_hostile import content, good, path_of
 from warehouse import DATABASE, Built, Project, Warehouse, compare
 
-from orchestration import landing
-from orchestration.local.storage import storage
+from orchestration import settings
+from orchestration.landing.load import Loader
+from orchestration.landing.plugin import Plugin
+from orchestration.landing.zones import FolderZone, S3Zone
+from orchestration.local.stand_ins.s3 import storage
 
 pytestmark = pytest.mark.xdist_group("trouble")
 
@@ -47,7 +50,7 @@ def s3(tmp_path_factory) -> Iterator[tuple]:
 
 @pytest.fixture
 def lake(project: Project, tmp_path: Path, s3, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Lake, Proxy]]:
-    monkeypatch.setattr(landing, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(settings, "S3_SECONDS", 1)
     store, between = s3
     one = Lake(project, tmp_path / "warehouse", storage=store, endpoint=between.address)
     yield one, between
@@ -88,7 +91,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
 ) -> None:
     """Before its first byte is read, or after its last."""
     warehouse = request.getfixturevalue("warehouse") if zone == "folder" else request.getfixturevalue("lake")[0]
-    kind = landing.FolderZone if zone == "folder" else landing.S3Zone
+    kind = FolderZone if zone == "folder" else S3Zone
     whole = content(*good(DAY, 40))
     beside = path_of(DAY, "beside.csv")
     warehouse.land({PATH: whole[: len(whole) // 2], beside: content(*good(DAY, prefix="beside"))})
@@ -106,7 +109,7 @@ def test_a_file_that_goes_while_it_is_read(warehouse: Warehouse, monkeypatch: py
     beside = path_of(DAY, "beside.csv")
     files = {beside: content(*good(DAY, prefix="beside"))}
     warehouse.land(files | {PATH: content(*good(DAY))})
-    hooked(monkeypatch, landing.Loader, "_insert", lambda: warehouse.land(files))
+    hooked(monkeypatch, Loader, "_insert", lambda: warehouse.land(files))
     assert warehouse.build().red
     assert warehouse.query("select source_file, reason from staging.files_to_mend") == [(PATH, CHANGED)]
     mended(warehouse, Reference())
@@ -120,7 +123,7 @@ def test_a_file_that_may_not_be_read_is_tried_again(warehouse: Warehouse, monkey
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(landing.FolderZone, "open", denied)
+        patch.setattr(FolderZone, "open", denied)
         for _ in range(2):
             assert warehouse.build().red
             [(reason,)] = warehouse.query("select reason from staging.files_to_mend")
@@ -141,7 +144,7 @@ def overloaded(handler, *_) -> bool:
 
 
 # A listing, then either reader: DuckDB asks for the size of a file, the file, and whether it is still the same.
-MOST_REQUESTS = 1 + 3 * landing.ATTEMPTS
+MOST_REQUESTS = 1 + 3 * settings.S3_ATTEMPTS
 AGAIN = "Once S3 answers, run this again: no file was taken in part."
 
 
@@ -407,7 +410,7 @@ def test_nobody_takes_a_warehouse_between_the_wait_and_dbt(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process tries to, right after the file was free."""
-    update = landing.Plugin.update_connection_config
+    update = Plugin.update_connection_config
     taken = []
 
     def and_then(self, creds, config) -> None:
@@ -415,7 +418,7 @@ def test_nobody_takes_a_warehouse_between_the_wait_and_dbt(
         take = [sys.executable, "-c", "import duckdb, sys; duckdb.connect(sys.argv[1])", creds.path]
         taken.append(subprocess.run(take, capture_output=True, text=True).stderr)
 
-    monkeypatch.setattr(landing.Plugin, "update_connection_config", and_then)
+    monkeypatch.setattr(Plugin, "update_connection_config", and_then)
     warehouse.land({PATH: content(*good(DAY))})
     mended(warehouse, Reference())
     assert taken and all(f"(PID {os.getpid()})" in text for text in taken)

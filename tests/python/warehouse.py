@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import sys
-import types
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +19,7 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 from reference import PROJECT, REGISTERS, SALES, Feed, Reference, Tables
 
+import orchestration
 from orchestration import report
 
 OPTIONS = ("--quiet", "--no-version-check", "--log-level-file", "none", "--no-write-json")
@@ -118,20 +119,24 @@ def replaced(text: str, changes: Mapping[str, str], where: str) -> str:
 
 
 @contextmanager
-def patched_module(name: str, changes: Mapping[str, str]) -> Iterator[None]:
-    """Has dbt load a module of `orchestration` with some texts replaced."""
-    path = PROJECT / (name.replace(".", "/") + ".py")
-    module = types.ModuleType(name)
-    module.__file__ = str(path)
-    kept = sys.modules.get(name)
-    sys.modules[name] = module
-    try:
-        exec(compile(replaced(path.read_text(), changes, path.name), path, "exec"), module.__dict__)
-        yield
-    finally:
-        del sys.modules[name]
-        if kept:
-            sys.modules[name] = kept
+def patched_package(name: str, changes: Mapping[str, str]) -> Iterator[None]:
+    """Has dbt load a package of `orchestration` with some texts replaced, each in the one file that holds it."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copytree(PROJECT / "orchestration" / name, Path(folder, name)))
+        for old, new in changes.items():
+            file, *others = [file for file in copy.glob("*.py") if old in file.read_text()]
+            assert not others, f"more than one file of {name} holds:\n{old}"
+            file.write_text(replaced(file.read_text(), {old: new}, file.name))
+        full = f"orchestration.{name}"
+        kept = {key: sys.modules.pop(key) for key in [*sys.modules] if f"{key}.".startswith(f"{full}.")}
+        orchestration.__path__.insert(0, folder)
+        try:
+            yield
+        finally:
+            orchestration.__path__.remove(folder)
+            for key in [key for key in sys.modules if f"{key}.".startswith(f"{full}.")]:
+                del sys.modules[key]
+            sys.modules |= kept
 
 
 @dataclass

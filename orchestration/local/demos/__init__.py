@@ -1,0 +1,1 @@
+"""What is shown on demo files by a real Airflow: sales, tables."""

@@ -1,0 +1,1 @@
+"""What runs on this machine beside the stand-ins: processes, PostgreSQL, Airflow."""

@@ -1,0 +1,72 @@
+"""What a team changes when the pipelines become its own, each with a default and an environment variable.
+
+The README has the table of them. Neither Airflow nor dbt is imported here, so that everything may import it.
+"""
+
+from __future__ import annotations
+
+import os
+
+# The default of every variable that is read here, as the README shows it.
+DEFAULTS: dict[str, str] = {}
+
+
+def text(variable: str, default: str) -> str:
+    """A setting of any text."""
+    DEFAULTS[variable] = default
+    value = os.environ.get(variable) or default
+    if value != value.strip():
+        raise ValueError(f"{variable} is {value!r}: it must not begin or end with a blank.")
+    return value
+
+
+def folder(variable: str, default: str) -> str:
+    """A setting of a folder, with a slash at its end unless there is none."""
+    path = text(variable, default).strip("/")
+    return f"{path}/" if path else ""
+
+
+def number(variable: str, default: int, least: int = 1) -> int:
+    """A setting that counts something."""
+    value = text(variable, str(default))
+    if not (value.isascii() and value.isdecimal()) or int(value) < least:
+        raise ValueError(f"{variable} is {value!r}: it must be a whole number, at least {least}.")
+    return int(value)
+
+
+# Which warehouse, and the DuckDB file.
+TARGET = text("DBT_TARGET", "duckdb")
+WAREHOUSE_PATH = text("WAREHOUSE_PATH", "warehouse.duckdb")
+
+# Where files land: the bucket, and in it the folder that holds raw/.
+BUCKET = text("PIPELINES_BUCKET", "company-data-lake")
+PREFIX = folder("PIPELINES_PREFIX", "")
+
+# Who owns the tasks, and who gets mail.
+OWNER = text("PIPELINES_OWNER", "data-engineering")
+MAIL_TO = text("PIPELINES_MAIL_TO", "data-alerts@company.com")
+
+# Airflow's names of its connections, and of the pool in which one process at a time writes a DuckDB file.
+AWS_CONNECTION = text("PIPELINES_AWS_CONNECTION", "aws_default")
+SNOWFLAKE_CONNECTION = text("PIPELINES_SNOWFLAKE_CONNECTION", "snowflake_prod")
+CHAT_CONNECTION = text("PIPELINES_CHAT_CONNECTION", "slack_default")
+MAIL_CONNECTION = text("PIPELINES_MAIL_CONNECTION", "smtp_default")
+POOL = text("PIPELINES_POOL", "warehouse")
+
+# How long the day's file is waited for, and how often it is looked for.
+WAIT_SECONDS = number("PIPELINES_WAIT_SECONDS", 3600)
+POKE_SECONDS = number("PIPELINES_POKE_SECONDS", 300)
+
+# How often a task is tried again, after how long at first and at most, and when it is ended.
+RETRIES = number("PIPELINES_RETRIES", 3, least=0)
+RETRY_SECONDS = number("PIPELINES_RETRY_SECONDS", 300, least=0)
+MOST_RETRY_SECONDS = number("PIPELINES_MOST_RETRY_SECONDS", 1800)
+TASK_SECONDS = number("PIPELINES_TASK_SECONDS", 7200)
+
+# After how long a run that is not complete is told of.
+LATE_HOURS = number("PIPELINES_LATE_HOURS", 2)
+
+# How long chat and mail are waited for, each; and S3, each of so many times.
+ALERT_SECONDS = number("PIPELINES_ALERT_SECONDS", 5)
+S3_SECONDS = number("PIPELINES_S3_SECONDS", 20)
+S3_ATTEMPTS = number("PIPELINES_S3_ATTEMPTS", 3)
