@@ -48,7 +48,9 @@ dbt_packages: .venv/.ready packages.yml
 	$(BIN)/dbt --quiet deps
 	@touch $@
 
-$(TARGET)/manifest.json: .venv/.ready profiles.yml dbt_packages dbt_project.yml $(DBT_FILES)
+# A partial parse keeps the selectors of the last whole one.
+$(TARGET)/manifest.json: .venv/.ready profiles.yml dbt_packages dbt_project.yml selectors.yml $(DBT_FILES)
+	@if [ selectors.yml -nt $@ ]; then rm -f $(TARGET)/partial_parse.msgpack; fi
 	$(BIN)/dbt --quiet parse --target-path $(TARGET)
 	@touch $@
 

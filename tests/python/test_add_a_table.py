@@ -190,7 +190,7 @@ def test_a_contract_that_widens(project: Project, tmp_path: Path) -> None:
 
     # Both types are widened: the build of the table stops, and says what to do; nothing of it changes.
     before = warehouse.query("select * from prod.orders order by order_id")
-    file = "models/tables/orders/orders.yml"
+    file = "models/feeds/orders/orders.yml"
     quantity = "description: Units ordered.\n        data_type: "
     total = "description: Amount of the order in its currency.\n        data_type: "
     copy.patch(
@@ -260,7 +260,7 @@ def test_a_seed_that_an_earlier_version_typed(project: Project, tmp_path: Path) 
 
 
 # What production lists otherwise than it is built: by its file the changes, and by the model what is said.
-DAILY_SALES, CUSTOMERS_FILE = "models/marts/sales/daily_sales.yml", "models/tables/customers/customers.yml"
+DAILY_SALES, CUSTOMERS_FILE = "models/marts/sales/daily_sales.yml", "models/feeds/customers/customers.yml"
 EXTRA = "{name: channel, data_type: varchar, description: -}"
 GUEST = "      - {name: customer_id, data_type: varchar, description: Customer who bought; null for a guest.}\n"
 DIFFERENT = {
@@ -275,7 +275,7 @@ DIFFERENT = {
 }
 SAID_OF_IT = {
     "daily_sales": (
-        f"{DAILY_SALES} are not those of the contract in models/staging/sales/typed_sales.yml: "
+        f"{DAILY_SALES} are not those of the contract in models/feeds/sales/sales.yml: "
         "customer_id is built and not listed, channel is listed and not built, "
         "quantity is listed as bigint and built as integer"
     ),

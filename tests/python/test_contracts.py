@@ -19,9 +19,9 @@ from orchestration.contracts.words import BESIDE_A_KEY
 
 pytestmark = pytest.mark.fast
 
-ORDERS = "models/tables/orders/orders.yml"
-INVENTORY = "models/tables/inventory/inventory.yml"
-SALES = "models/staging/sales/typed_sales.yml"
+ORDERS = "models/feeds/orders/orders.yml"
+INVENTORY = "models/feeds/inventory/inventory.yml"
+SALES = "models/feeds/sales/sales.yml"
 TOTAL = "description: Amount of the order in its currency.\n        data_type: decimal(18,2)"
 ORDERS_FEED = "feed: {name: orders, key: [order_id], files: hourly}"
 STOCK_FEED = "feed: {name: inventory, key: [product_id, warehouse_id], kind: extract, files: hourly, shrinks_by: 0.5}"
@@ -63,12 +63,12 @@ FAULTS = {
         *(ORDERS, "name: orders, key", "name: inventory, key"),
         *(
             "name: inventory, key",
-            "The feed inventory has its contract in models/tables/inventory/inventory.yml:4 already.",
+            "The feed inventory has its contract in models/feeds/inventory/inventory.yml:4 already.",
         ),
     ),
     "two models of one name": (
         *(ORDERS, "- name: rejected_orders", "- name: raw_orders"),
-        *("- name: raw_orders", "The model raw_orders is described in models/tables/orders/orders.yml:"),
+        *("- name: raw_orders", "The model raw_orders is described in models/feeds/orders/orders.yml:"),
     ),
     "rule of a missing column": (
         *(ORDERS, "rule: quantity > 0", "rule: quantity > minimum"),
@@ -152,7 +152,7 @@ FAULTS = {
     ),
     "a model without its file": (
         *(ORDERS, "  - name: rejected_orders", "  - name: late_orders\n    columns: []\n\n  - name: rejected_orders"),
-        *("- name: late_orders", "The model late_orders has no file: models/tables/orders/late_orders.sql is missing."),
+        *("- name: late_orders", "The model late_orders has no file: models/feeds/orders/late_orders.sql is missing."),
     ),
     "a model without a name": (
         *(ORDERS, "- name: rejected_orders", "- nom: rejected_orders"),
@@ -176,7 +176,7 @@ FAULTS = {
     ),
     "a column besides the contract without description": (
         *(
-            "models/tables/customers/customers.yml",
+            "models/feeds/customers/customers.yml",
             ', description: "Time of the next version, UTC; null for the newest."',
             "",
         ),
@@ -202,7 +202,7 @@ FAULTS = {
         *(
             "name: channel",
             "daily_sales lists channel, which is not built. Add it to the contract in "
-            "models/staging/sales/typed_sales.yml, to models/landing/sales/raw_sales.yml, "
+            "models/feeds/sales/sales.yml, to models/landing/sales/raw_sales.yml, "
             "to models/staging/sales/clean_sales.yml, "
             "to models/staging/sales/rejected_sales.yml, and to the select in models/marts/sales/daily_sales.sql, "
             "or remove it here.",
@@ -210,14 +210,14 @@ FAULTS = {
     ),
     "a column of a table's history alone": (
         *(
-            "models/tables/products/products.yml",
+            "models/feeds/products/products.yml",
             "      - {name: valid_to,",
             "      - {name: colour, data_type: varchar, description: Its colour.}\n      - {name: valid_to,",
         ),
         *(
             "name: colour",
             "products_history lists colour, which is not built. Add it to the contract in "
-            "models/tables/products/products.yml, or remove it here.",
+            "models/feeds/products/products.yml, or remove it here.",
         ),
     ),
     "a column of a table alone": (
@@ -272,7 +272,7 @@ FAULTS = {
         *("key: [order_id", "The key of the feed orders names a column twice."),
     ),
     "a column that a history adds": (
-        *("models/tables/products/products.yml", "        name: category", "        name: valid_from"),
+        *("models/feeds/products/products.yml", "        name: category", "        name: valid_from"),
         *("- &category", "The column valid_from has a name that products_history uses itself."),
     ),
     "a key of no names": (
@@ -569,27 +569,27 @@ def test_a_key_that_the_merge_names_itself(orders: Path, name: str) -> None:
 
 
 def test_a_list_that_the_model_does_not_name(root: Path) -> None:
-    patch(root, "models/tables/orders/typed_orders.sql", ", lists=['currencies']", "")
+    patch(root, "models/feeds/orders/typed_orders.sql", ", lists=['currencies']", "")
     line = line_of(root, ORDERS, "listed_in")
     assert said(root) == [
-        f"{ORDERS}:{line}: models/tables/orders/typed_orders.sql must name the seed: "
+        f"{ORDERS}:{line}: models/feeds/orders/typed_orders.sql must name the seed: "
         "`typed_rows('orders', lists=['currencies'])`."
     ]
 
 
 def test_a_model_that_is_missing_or_of_another_feed(root: Path) -> None:
-    (root / "models/tables/orders/clean_orders.sql").unlink()
-    patch(root, "models/tables/orders/raw_orders.sql", "'orders'", "'products'")
+    (root / "models/feeds/orders/clean_orders.sql").unlink()
+    patch(root, "models/feeds/orders/raw_orders.sql", "'orders'", "'products'")
     line = line_of(root, ORDERS, "- name: clean_orders")
     assert said(root) == [
-        f"{ORDERS}:{line}: The model clean_orders has no file: models/tables/orders/clean_orders.sql is missing.",
-        "models/tables/orders/raw_orders.sql:1: The model must be of the feed orders: {{ raw_rows('orders') }}",
+        f"{ORDERS}:{line}: The model clean_orders has no file: models/feeds/orders/clean_orders.sql is missing.",
+        "models/feeds/orders/raw_orders.sql:1: The model must be of the feed orders: {{ raw_rows('orders') }}",
     ]
 
 
 def test_a_model_that_is_neither_there_nor_described(root: Path) -> None:
     patch(root, ORDERS, "- name: rejected_orders", "- name: late_orders")
-    (root / "models/tables/orders/rejected_orders.sql").rename(root / "models/tables/orders/late_orders.sql")
+    (root / "models/feeds/orders/rejected_orders.sql").rename(root / "models/feeds/orders/late_orders.sql")
     line = line_of(root, ORDERS, "feed: {")
     assert said(root) == [
         f"{ORDERS}:{line}: The feed orders has no model rejected_orders. "
@@ -605,9 +605,9 @@ def test_properties_that_are_no_text(root: Path) -> None:
 
 
 def test_two_files_of_one_model(root: Path) -> None:
-    shutil.copy(root / "models/tables/orders/orders.sql", root / "models/marts/orders.sql")
+    shutil.copy(root / "models/feeds/orders/orders.sql", root / "models/marts/orders.sql")
     assert said(root) == [
-        "models/tables/orders/orders.sql:1: models/marts/orders.sql has the name orders already. Rename one of the two."
+        "models/feeds/orders/orders.sql:1: models/marts/orders.sql has the name orders already. Rename one of the two."
     ]
 
 
