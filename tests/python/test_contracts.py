@@ -160,19 +160,19 @@ FAULTS = {
     ),
     "a feed without a name": (
         *(ORDERS, "{name: orders, key", "{key"),
-        *("- name: newest_orders", "The feed has no name. Write `feed: {name: ..., key: [...]}`."),
+        *("- name: typed_orders", "The feed has no name. Write `feed: {name: ..., key: [...]}`."),
     ),
     "is_deleted is text": (
-        *(ORDERS, "data_type: boolean", "data_type: varchar"),
+        *(ORDERS, "data_type: boolean\n        config", "data_type: varchar\n        config"),
         *("- &is_deleted", "is_deleted is varchar. It must be a boolean."),
     ),
     "a column without a name": (
         *(ORDERS, "        name: quantity\n", ""),
-        *("- &quantity", "A column of newest_orders has no name. Give it `name:`, as text."),
+        *("- &quantity", "A column of typed_orders has no name. Give it `name:`, as text."),
     ),
     "a column that stands twice": (
         *(ORDERS, "        name: customer_id", "        name: order_id"),
-        *("- &customer_id", "newest_orders has the column order_id twice. Remove one of the two."),
+        *("- &customer_id", "typed_orders has the column order_id twice. Remove one of the two."),
     ),
     "a column besides the contract without description": (
         *(
@@ -202,31 +202,33 @@ FAULTS = {
         *(
             "name: channel",
             "daily_sales lists channel, which is not built. Add it to the contract in "
-            "models/feeds/sales/sales.yml, to models/landing/sales/raw_sales.yml, "
-            "to models/staging/sales/clean_sales.yml, "
-            "to models/staging/sales/rejected_sales.yml, and to the select in models/marts/sales/daily_sales.sql, "
-            "or remove it here.",
+            "models/feeds/sales/sales.yml, and to the select in models/marts/sales/daily_sales.sql, or remove it here.",
         ),
     ),
     "a column of a table's history alone": (
         *(
-            "models/feeds/products/products.yml",
+            "models/marts/tables/products.yml",
             "      - {name: valid_to,",
             "      - {name: colour, data_type: varchar, description: Its colour.}\n      - {name: valid_to,",
         ),
         *(
             "name: colour",
             "products_history lists colour, which is not built. Add it to the contract in "
-            "models/feeds/products/products.yml, or remove it here.",
+            "models/feeds/products/products.yml, and to the select in models/marts/tables/products_history.sql, "
+            "or remove it here.",
         ),
     ),
     "a column of a table alone": (
         *(
-            ORDERS,
-            "*updated_at, *source_file, *source_record]",
-            "*updated_at, *is_deleted, *source_file, *source_record]",
+            "models/marts/tables/orders.yml",
+            "      - {name: updated_at,",
+            "      - {name: is_deleted, data_type: boolean, description: Gone.}\n      - {name: updated_at,",
         ),
-        *("- &is_deleted", "orders lists is_deleted, which is not built. Remove it."),
+        *(
+            "name: is_deleted",
+            "orders lists is_deleted, which is not built. "
+            "Add it to the select in models/marts/tables/orders.sql, or remove it here.",
+        ),
     ),
     "another type in production": (
         *(
@@ -236,12 +238,16 @@ FAULTS = {
         ),
         *(
             "name: quantity,",
-            "daily_sales lists quantity as bigint, and it is built as integer, by models/staging/sales/",
+            "daily_sales lists quantity as bigint, and it is built as integer, by models/feeds/sales/",
         ),
     ),
     "another type of what is added": (
-        *(ORDERS, "name: source_record, data_type: bigint", "name: source_record, data_type: integer"),
-        *("&source_record", "newest_orders lists source_record as integer, and it is built as bigint"),
+        *(
+            "models/marts/tables/orders.yml",
+            "name: source_record, data_type: bigint",
+            "name: source_record, data_type: integer",
+        ),
+        *("name: source_record", "orders lists source_record as integer, and it is built as bigint"),
     ),
     "a column that is a word of SQL": (
         *(ORDERS, "        name: customer_id", "        name: group"),
@@ -308,7 +314,7 @@ FAULTS = {
     ),
     "no YAML": (
         *(ORDERS, "models:\n", "models: {\n"),
-        *("  - name: newest_orders", "This is no YAML"),
+        *("  - name: typed_orders", "This is no YAML"),
     ),
 }
 
@@ -323,8 +329,11 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def orders(tmp_path: Path) -> Path:
     """The contract of orders alone."""
-    for folder in ("models/tables/orders", "seeds"):
+    for folder in ("models/feeds/orders", "seeds"):
         shutil.copytree(PROJECT / folder, tmp_path / folder)
+    (tmp_path / "models/marts/tables").mkdir(parents=True)
+    for file in ("orders.sql", "orders.yml"):
+        shutil.copy(PROJECT / "models/marts/tables" / file, tmp_path / "models/marts/tables")
     return tmp_path
 
 
@@ -366,14 +375,14 @@ def test_no_updated_at(root: Path) -> None:
     text = path.read_text().replace("*updated_at, ", "")
     start = text.index("      - &updated_at")
     path.write_text(text[:start] + text[text.index("      - &is_deleted") :])
-    line = line_of(root, INVENTORY, "- name: newest_inventory")
+    line = line_of(root, INVENTORY, "- name: typed_inventory")
     assert said(root) == [
         f"{INVENTORY}:{line}: The feed inventory has no column updated_at, "
         "by which the newest version of a row wins. Add it."
     ]
 
 
-@pytest.mark.parametrize("model", ["raw_orders", "typed_orders", "clean_orders", "rejected_orders"])
+@pytest.mark.parametrize("model", ["raw_orders", "clean_orders", "rejected_orders", "newest_orders"])
 def test_a_list_that_misses_a_column(root: Path, model: str) -> None:
     path = root / ORDERS
     head, _, tail = path.read_text().partition(f"- name: {model}\n")
@@ -382,14 +391,14 @@ def test_a_list_that_misses_a_column(root: Path, model: str) -> None:
     assert said(root) == [f"{ORDERS}:{line}: {model} lacks quantity of the contract. Add to its columns: *quantity."]
 
 
-def test_a_list_of_sales_that_misses_a_column(root: Path) -> None:
-    """Sales have no anchors."""
-    file = "models/staging/sales/clean_sales.yml"
-    name = "      - {name: quantity, data_type: integer, description: Units sold; negative for a return.}\n"
-    patch(root, file, name, "")
-    line = line_of(root, file, "columns:")
-    add = "Add to its columns: {name: quantity, data_type: 'integer', description: ...}."
-    assert said(root) == [f"{file}:{line}: clean_sales lacks quantity of the contract. {add}"]
+def test_a_table_that_readers_do_not_find(root: Path) -> None:
+    for file in ("orders.sql", "orders.yml"):
+        (root / "models/marts/tables" / file).unlink()
+    line = line_of(root, ORDERS, "feed: {")
+    assert said(root) == [
+        f"{ORDERS}:{line}: The feed orders has no model orders, which readers know. "
+        "Write models/marts/tables/orders.sql and its .yml."
+    ]
 
 
 NO_RULES = {
@@ -605,9 +614,9 @@ def test_properties_that_are_no_text(root: Path) -> None:
 
 
 def test_two_files_of_one_model(root: Path) -> None:
-    shutil.copy(root / "models/feeds/orders/orders.sql", root / "models/marts/orders.sql")
+    shutil.copy(root / "models/marts/tables/orders.sql", root / "models/marts/orders.sql")
     assert said(root) == [
-        "models/feeds/orders/orders.sql:1: models/marts/orders.sql has the name orders already. Rename one of the two."
+        "models/marts/tables/orders.sql:1: models/marts/orders.sql has the name orders already. Rename one of the two."
     ]
 
 

@@ -26,8 +26,7 @@ AT = f"{DAY}T10:00:00Z"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    (tmp_path / "macros").mkdir()
-    shutil.copy(PROJECT / "macros" / "typing.sql", tmp_path / "macros")
+    shutil.copytree(PROJECT / "macros", tmp_path / "macros")
     shutil.copytree(PROJECT / "models", tmp_path / "models")
     shutil.copytree(PROJECT / "seeds", tmp_path / "seeds")
     return tmp_path
@@ -49,7 +48,7 @@ def made(root: Path, *lines: str, name: str = "things") -> dict[str, dict]:
 
 
 def text(root: Path) -> str:
-    return (root / "models/tables/things/things.yml").read_text()
+    return (root / "models/feeds/things/things.yml").read_text()
 
 
 @pytest.mark.fast
@@ -131,15 +130,15 @@ def test_the_key(root: Path, key: list[str], lines: list[str]) -> None:
 @pytest.mark.fast
 def test_the_form_is_that_of_customers(tmp_path: Path) -> None:
     """Written from a sample of customers, the file says what that of customers says, but for what only persons know."""
-    (tmp_path / "macros").mkdir()
-    shutil.copy(PROJECT / "macros" / "typing.sql", tmp_path / "macros")
+    shutil.copytree(PROJECT / "macros", tmp_path / "macros")
     header = "customer_id,name,email,country,signed_up_at,cancelled_at,updated_at,is_deleted"
     rows = [f"C{n},N{n},{n}@example.com,DE,{AT},{AT if n else ''},{AT},true" for n in range(3)]
     file, *models = new_table.new_table(tmp_path, "customers", write(tmp_path, header, *rows))
-    pattern = PROJECT / "models/tables/customers"
+    *models, properties = models
     for model in models:
-        assert model.read_text() == (pattern / model.name).read_text()
-    assert {model.stem for model in models} == {path.stem for path in pattern.glob("*.sql")} - {"customers_history"}
+        assert model.read_text() == (PROJECT / model.relative_to(tmp_path)).read_text()
+    ours = {*(PROJECT / "models/feeds/customers").glob("*.sql"), *(PROJECT / "models/marts/tables").glob("customers*.sql")}
+    assert {model.stem for model in models} == {path.stem for path in ours} - {"customers_history", "versions_customers"}
 
     def shape(path: Path) -> list[dict]:
         found = yaml.safe_load(path.read_text())["models"]
@@ -152,15 +151,15 @@ def test_the_form_is_that_of_customers(tmp_path: Path) -> None:
                     meta.pop("rule", None), meta.pop("says", None)
                 if not meta:
                     column.pop("config", None)
-        return [model for model in found if model["name"] != "customers_history"]
+        return [model for model in found if model["name"] not in ("customers_history", "versions_customers")]
 
-    expected = shape(pattern / "customers.yml")
-    for model in expected:  # what production is asked besides is for persons too
-        model["data_tests"] = model.get("data_tests", [])[:2]
-    written = shape(file)
-    for model in written:
-        model.setdefault("data_tests", [])
-    assert written == expected
+    for one in (file, properties):
+        expected, written = shape(PROJECT / one.relative_to(tmp_path)), shape(one)
+        for model in expected:  # what production is asked besides is for persons too
+            model["data_tests"] = model.get("data_tests", [])[:2]
+        for model in written:
+            model.setdefault("data_tests", [])
+        assert written == expected
 
 
 @pytest.mark.fast
@@ -252,8 +251,8 @@ def refused(root: Path, name: str, sample: Path, reason: str) -> None:
 
 @pytest.mark.fast
 def test_nothing_is_overwritten(root: Path) -> None:
-    (root / "models/tables/things").mkdir()
-    refused(root, "things", write(root, "thing_id,updated_at", f"a,{AT}"), "models/tables/things is there already")
+    (root / "models/feeds/things").mkdir()
+    refused(root, "things", write(root, "thing_id,updated_at", f"a,{AT}"), "models/feeds/things is there already")
 
 
 @pytest.mark.fast
@@ -263,8 +262,9 @@ def test_the_command(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setattr("sys.argv", ["new-table", "--name=things", f"--sample={sample}"])
     assert new_table.main() == 0
     said = capsys.readouterr().out
-    assert "Wrote models/tables/things/: things.yml, raw_things.sql" in said
-    assert "models/tables/things/things.yml" in said and "dbt build" in said
+    assert "Wrote models/feeds/things/: things.yml, raw_things.sql" in said
+    assert "Wrote models/marts/tables/: things.sql, things.yml" in said
+    assert "models/feeds/things/things.yml" in said and "dbt build" in said
     assert new_table.main() == 1
     assert capsys.readouterr().err.startswith("There is a model or seed things already")
 
@@ -314,12 +314,10 @@ def test_a_guess_takes_every_row_of_its_sample(project: Project, tmp_path: Path)
     @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(samples())
     def collect(data: bytes) -> None:
-        folder = copy.root / "models/tables/sampled"
-        shutil.rmtree(folder, ignore_errors=True)
         sample = copy.root / "sample.csv"
         sample.write_bytes(data)
         new_table.new_table(copy.root, "sampled", sample)
-        shutil.rmtree(folder)
+        remove_table(copy.root, "sampled")
         taken.append(data)
 
     collect()
