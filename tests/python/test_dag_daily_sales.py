@@ -20,7 +20,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 from airflow.serialization.encoders import encode_deadline_reference
 from cosmos.exceptions import CosmosDbtRunError
 
-from orchestration import project, report
+from orchestration import project, report, settings
 from orchestration.alerts import callbacks, channels, unheard
 from orchestration.retries import RetryUnlessToMend
 
@@ -61,25 +61,22 @@ def test_stages_run_in_the_business_order(dag):
 def test_every_model_is_a_task_of_its_folder(dag):
     """A model that is put into a folder shows up in the DAG; models that no group has would never be built."""
     folders = {
-        "extract_to_staging": "landing/sales", "transform_sales": "staging/sales", "load_to_prod": "marts/sales",
-        "update_metrics": "monitoring",
-    }  # fmt: skip
-    shared = {"currencies", "file_verdicts", "load_ledger"}
-    for group, folder in folders.items():
+        ("extract_to_staging", "transform_sales"): ("feeds/sales", {"registers", "currencies", "file_verdicts"}),
+        ("load_to_prod",): ("marts/sales", set()),
+    }
+    for groups, (folder, more) in folders.items():
         models = {path.stem for path in (project.PROJECT / "models" / folder).glob("*.sql")}
-        tasks = [task.removeprefix(f"{group}.") for task in dag.task_dict if task.startswith(f"{group}.")]
-        built = {re.sub("_(model_build|build|run|seed)$", "", task) for task in tasks}
-        assert models <= built
-        assert built - models <= shared
+        tasks = [task.partition(".")[2] for task in dag.task_dict if task.startswith(groups)]
+        assert {re.sub("_(model_build|build|run|seed)$", "", task) for task in tasks} == models | more
 
 
 def test_a_new_model_shows_up_after_a_parse(tmp_path):
     """What `make setup` does when a model is added, in a copy of the project."""
     for name in ("dbt_packages", "macros", "models", "orchestration", "packages", "seeds", "tests/dbt"):
         shutil.copytree(project.PROJECT / name, tmp_path / name)
-    for name in ("dbt_project.yml", "packages.yml", "profiles.yml"):
+    for name in ("dbt_project.yml", "packages.yml", "profiles.yml", "selectors.yml"):
         shutil.copy(project.PROJECT / name, tmp_path)
-    (tmp_path / "models/monitoring/newcomer.sql").write_text("select * from {{ ref('load_metrics') }}")
+    (tmp_path / "models/registers/newcomer.sql").write_text("select * from {{ ref('load_metrics') }}")
     read = (
         "from airflow.dag_processing.dagbag import DagBag; from dbt.cli.main import dbtRunner; "
         "assert dbtRunner().invoke(['parse', '--quiet']).success; "
@@ -98,19 +95,23 @@ def test_every_data_test_is_run_by_a_task():
     nodes, parents = manifest["nodes"] | manifest["sources"], manifest["parent_map"]
 
     def stage(name):
-        return Path(nodes[name]["original_file_path"]).parts[:2]
+        path = Path(nodes[name]["original_file_path"])
+        return path.stem if path.parts[1] == "registers" else "/".join(path.parts[:3])
 
     def ancestors(name):
         return {name}.union(*(ancestors(parent) for parent in parents[name]))
 
-    gate = [("models", "landing"), ("models", "staging"), ("seeds", "currencies.csv")]
-    after = [("models", "marts"), ("models", "monitoring")]
+    gate = ["models/feeds/sales", "seeds/currencies.csv", "file_verdicts"]
+    after = ["models/marts/sales", "load_metrics", "files_to_mend"]
+    registers = {name for name, node in nodes.items() if node["config"].get("materialized") == "register"}
     tests = [name for name, node in nodes.items() if node["resource_type"] == "test"]
     assert tests
     for test in tests:
         reads = {name for name in parents[test] if name in nodes}
-        if ("models", "tables") in map(stage, reads):  # those are run by table_sync
-            continue
+        theirs = {where for where in map(stage, reads) if where.startswith(("models/feeds/", "models/marts/"))}
+        if theirs - {"models/feeds/sales", "models/marts/sales"} or any("known_files" in name for name in reads):
+            continue  # those are run by table_sync
+        reads -= registers
         at_gate = all(stage(name) in gate for name in reads)
         with_model = any(stage(name) in after and reads <= ancestors(name) for name in reads)
         assert at_gate or with_model, f"{test} is run by no task"
@@ -263,7 +264,7 @@ def dead_endpoint(request):
 
 
 def test_dead_endpoints_cost_seconds_and_raise_nothing(dead_endpoint, monkeypatch, caplog):
-    monkeypatch.setattr(channels, "SECONDS", 1)
+    monkeypatch.setattr(settings, "ALERT_SECONDS", 1)
     monkeypatch.setattr(channels.QuickSmtpHook, "timeout", 1)
     monkeypatch.setenv("AIRFLOW_CONN_SLACK_DEFAULT", f"slackwebhook://:x@http%3A%2F%2F127.0.0.1%3A{dead_endpoint}/")
     monkeypatch.setenv(

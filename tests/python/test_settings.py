@@ -27,18 +27,18 @@ OTHERS = {
 ASKED = """
 import json
 from airflow.dag_processing.dagbag import DagBag
-from orchestration import alerts
+from orchestration.alerts import channels
 bag = DagBag("orchestration/dags")
 assert not bag.import_errors, bag.import_errors
 dag = bag.dags["daily_sales_etl_v2"]
-wait, mail = dag.get_task("wait_for_sales_file"), alerts._mail("text")
+wait, mail = dag.get_task("wait_for_sales_file"), channels._mail("subject", "text")
 print(json.dumps({
     "bucket": wait.bucket_name,
     "key": wait.bucket_key,
     "s3": wait.aws_conn_id,
     "loads": sorted({of.env["LANDING_ROOT"] for of in dag.tasks if hasattr(of, "env")}),
     "mail": [mail.to, mail.smtp_conn_id],
-    "chat": alerts._chat().slack_webhook_conn_id,
+    "chat": channels._chat().slack_webhook_conn_id,
     "hours": dag.deadline[0].interval.total_seconds() / 3600,
 }))
 """

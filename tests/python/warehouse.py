@@ -84,7 +84,7 @@ class Project:
         for name in ("models", "macros", "seeds", "packages"):
             shutil.copytree(self.root / name, root / name)
         shutil.copytree(self.root / "tests" / "dbt", root / "tests" / "dbt")
-        for name in ("dbt_project.yml", "packages.yml", "profiles.yml.example"):
+        for name in ("dbt_project.yml", "packages.yml", "profiles.yml.example", "selectors.yml"):
             shutil.copy(self.root / name, root / name)
         shutil.copy(root / "profiles.yml.example", root / "profiles.yml")
         shutil.copytree(self.root / "dbt_packages", root / "dbt_packages", symlinks=True)
