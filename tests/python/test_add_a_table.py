@@ -199,6 +199,13 @@ def test_a_contract_that_widens(project: Project, tmp_path: Path) -> None:
     copy.patch(
         file, {f"{quantity}integer": f"{quantity}decimal(18,2)", f"{total}decimal(18,2)": f"{total}decimal(18,4)"}
     )
+    copy.patch(
+        "models/marts/tables/orders.yml",
+        {
+            "name: quantity, data_type: integer": 'name: quantity, data_type: "decimal(18,2)"',
+            'name: order_total, data_type: "decimal(18,2)"': 'name: order_total, data_type: "decimal(18,4)"',
+        },
+    )
     warehouse.project = Project(copy.root, copy.target)
     built = warehouse.build()
     assert built.statuses["newest_orders"] == "skipped"

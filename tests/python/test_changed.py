@@ -41,10 +41,12 @@ STRATEGY = (
     "{%- set anew,  is_empty = counts_all_days(), true -%}",
 )
 ALL_OF_ORDERS = {f"{prefix}orders" for prefix in ("typed_", "clean_", "rejected_", "newest_", "")}
-FILE = "models/feeds/orders/orders.yml"
+FILE, IN_PROD = "models/feeds/orders/orders.yml", "models/marts/tables/orders.yml"
 QUANTITY = "description: Units ordered.\n        data_type: "
 TOTAL = "description: Amount of the order in its currency.\n        data_type: "
 RULE = ("rule: quantity > 0", "rule: quantity > 1")
+CHANNEL_IN_PROD = """      - {name: channel, data_type: varchar, description: How the order came.}
+      - {name: updated_at,"""
 CHANNEL = """      - &channel
         name: channel
         description: How the order came.
@@ -186,6 +188,14 @@ def test_a_contract_and_a_new_table_are_built_beside_production(production, besi
     before, landed, root = production.tables(), production.landed, beside.copy.root
     wider = {f"{TOTAL}decimal(18,2)": f"{TOTAL}decimal(18,4)"}
     beside.copy.patch(FILE, {RULE[0]: RULE[1], "      - &is_deleted\n": CHANNEL, **wider})
+    beside.copy.patch(
+        IN_PROD,
+        {
+            'name: order_total, data_type: "decimal(18,2)"': 'name: order_total, data_type: "decimal(18,4)"',
+            "      - {name: updated_at,": CHANNEL_IN_PROD,
+        },
+    )
+    beside.copy.patch(IN_PROD.replace(".yml", ".sql"), {"    updated_at,\n": "    updated_at,\n    channel,\n"})
     (root / FILE).write_text((root / FILE).read_text().replace("*updated_at, *", "*updated_at, *channel, *"))
     add_prices(beside.copy)
     beside.copy.patch_macro("totals_by_day", dict([STRATEGY]))
@@ -276,7 +286,10 @@ def test_a_change_is_built_with_what_descends_from_it(model, built, production, 
 # What is changed; what is said to differ; models that are built and others that are not.
 ONES = {
     "type": (
-        {FILE: {f"{QUANTITY}integer": f"{QUANTITY}decimal(18,2)"}},
+        {
+            FILE: {f"{QUANTITY}integer": f"{QUANTITY}decimal(18,2)"},
+            IN_PROD: {"name: quantity, data_type: integer": 'name: quantity, data_type: "decimal(18,2)"'},
+        },
         {"contract of orders"},
         ALL_OF_ORDERS,
         {"raw_orders"},
