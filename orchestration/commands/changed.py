@@ -120,22 +120,8 @@ def _text(node: Mapping[str, Any]) -> str:
 
 
 def registers(manifest: Manifest) -> set[str]:
-    """The ledger, and the views of no table that read a register, which a build beside production has for itself."""
-    nodes, feeds = manifest["nodes"], set(contracts(manifest))
-    found = {key for key in manifest["sources"] if ".landing." in key}
-    models = {
-        key: node
-        for key, node in nodes.items()
-        if node["resource_type"] == "model" and not feeds & set(node["tags"]) and key not in found
-    }
-    size = 0
-    while len(found) > size:
-        size = len(found)
-        for key, node in models.items():
-            kind = node["config"]["materialized"]
-            if kind == "register" or (kind == "view" and found & set(node["depends_on"]["nodes"])):
-                found.add(key)
-    return found & models.keys()
+    """What a build beside production has for itself, whatever differs: the registers, and the views on them."""
+    return {key for key, node in manifest["nodes"].items() if node["fqn"][1:2] == ["registers"] and _is_built(node)}
 
 
 def touched(roots: set[str], shared: set[str], manifest: Manifest) -> set[str]:
