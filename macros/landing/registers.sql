@@ -74,6 +74,8 @@ create table if not exists {{ table }} (
     {%- endif -%}
     {%- if not load_relation(merge_lock()) -%}
         {%- do statements.append('create table if not exists ' ~ merge_lock() ~ ' as select cast(0 as bigint) as turn') -%}
+        {#- Its name in an earlier version of this project. -#}
+        {%- do statements.append('drop table if exists ' ~ merge_lock().incorporate(path={'identifier': 'merge_turns'})) -%}
     {%- endif -%}
     {{ return(statements) }}
 {% endmacro %}

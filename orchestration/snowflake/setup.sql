@@ -69,9 +69,6 @@ grant usage on schema analytics.staging to role loader;
 grant usage on schema analytics.staging to role developer;
 grant usage on schema analytics.prod to role reader;
 
--- An earlier version made this column of one digit, which the tenth turn overflows.
-alter table if exists analytics.staging.merge_turns alter column turn set data type number(38, 0);
-
 -- What is there, and what dbt will make.
 grant select on all tables in schema analytics.prod to role reader;
 grant select on all views in schema analytics.prod to role reader;

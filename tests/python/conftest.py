@@ -26,3 +26,34 @@ def project_with_prices(project, tmp_path_factory: pytest.TempPathFactory):
     from tables import with_prices
 
     return with_prices(project, Path(tmp_path_factory.mktemp("prices")) / "project")
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory):
+    """The local Snowflake of all tests: each has an account of its own there."""
+    from snowflake_warehouse import server
+
+    with server(Path(tmp_path_factory.mktemp("snowflake"))) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def on_snowflake(running, tmp_path_factory: pytest.TempPathFactory):
+    """The project at hand, parsed for Snowflake."""
+    from snowflake_warehouse import snowflake_project
+
+    return snowflake_project(Path(tmp_path_factory.mktemp("project")), running.environment())
+
+
+# Groups of tests that wait for servers, or take long: a worker begins with them, so that none comes last and alone.
+FIRST = ("dag_runs", "snowflake", "changed", "trouble", "dag_table_sync")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long groups first, the others in their order."""
+
+    def place(item: pytest.Item) -> int:
+        mark = item.get_closest_marker("xdist_group")
+        return FIRST.index(mark.args[0]) if mark and mark.args[0] in FIRST else len(FIRST)
+
+    items.sort(key=place)

@@ -4,7 +4,6 @@ import json
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 from reference import FEEDS, ORDERS, PRICES, SALES, Feed
-from snowflake_warehouse import Account, server, snowflake_project
+from snowflake_warehouse import Account
 from tables import add_prices, remove_table
 from test_add_a_table import orders
 from test_files import FIRST, file
@@ -56,33 +55,27 @@ CHANNEL = """      - &channel
 """
 
 
-@contextmanager
-def production_of(project: Project, folder: Path, kind: str, feeds: tuple[Feed, ...]) -> Iterator[Warehouse]:
-    with ExitStack() as stack:
-        if kind == "snowflake":
-            running = stack.enter_context(server(folder))
-            project = snowflake_project(folder / "project", running.environment())
-            warehouse = Account(project, folder / "warehouse", feeds=feeds, running=running)
-        else:
-            warehouse = Warehouse(project, folder / "warehouse", feeds=feeds)
-        fine = orders(10) | orders(11, quantity="2") | orders(12, quantity="2", total="2.505")
-        warehouse.land(fine | {f"raw/sales/{FIRST}/sales_export.csv": file(FIRST)})
-        assert not warehouse.build().broken
-        yield warehouse
+def production_of(request, folder: Path, feeds: tuple[Feed, ...]) -> Warehouse:
+    if request.param == "snowflake":
+        # The servers are started for these alone.
+        project, running = (request.getfixturevalue(name) for name in ("on_snowflake", "running"))
+        warehouse = Account(project, folder / "warehouse", feeds=feeds, running=running)
+    else:
+        warehouse = Warehouse(request.getfixturevalue("project"), folder / "warehouse", feeds=feeds)
+    fine = orders(10) | orders(11, quantity="2") | orders(12, quantity="2", total="2.505")
+    warehouse.land(fine | {f"raw/sales/{FIRST}/sales_export.csv": file(FIRST)})
+    assert not warehouse.build().broken
+    return warehouse
 
 
 @pytest.fixture(scope="module", params=["duckdb", "snowflake"])
-def production(project: Project, request, tmp_path_factory) -> Iterator[Warehouse]:
-    folder = tmp_path_factory.mktemp("production")
-    with production_of(project, folder, request.param, (SALES, ORDERS)) as warehouse:
-        yield warehouse
+def production(request, tmp_path_factory) -> Warehouse:
+    return production_of(request, tmp_path_factory.mktemp("production"), (SALES, ORDERS))
 
 
 @pytest.fixture(scope="module", params=["duckdb", "snowflake"])
-def whole_production(project: Project, request, tmp_path_factory) -> Iterator[Warehouse]:
-    folder = tmp_path_factory.mktemp("production")
-    with production_of(project, folder, request.param, FEEDS) as warehouse:
-        yield warehouse
+def whole_production(request, tmp_path_factory) -> Warehouse:
+    return production_of(request, tmp_path_factory.mktemp("production"), FEEDS)
 
 
 @dataclass

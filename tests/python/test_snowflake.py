@@ -19,7 +19,7 @@ from records import CASES as RECORDS
 from records import verdict
 from reference import FEEDS, SALES, Feed, Reference
 from snowflake.connector import DictCursor
-from snowflake_warehouse import Account, server, snowflake_project
+from snowflake_warehouse import Account
 from tables import KINDS, things_are_taken_as_the_contract_says, with_prices, with_things
 from test_audit import audit
 from test_files import CASES, DATES, file
@@ -40,18 +40,6 @@ pytestmark = pytest.mark.xdist_group("snowflake")
 DEMO = PROJECT / "demo" / "landing"
 DAY = date(2024, 1, 5)
 AWS = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": REGION}
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory) -> Iterator[Snowflake]:
-    with server(tmp_path_factory.mktemp("snowflake")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def on_snowflake(running: Snowflake, tmp_path_factory) -> Project:
-    """The project, parsed for Snowflake."""
-    return snowflake_project(tmp_path_factory.mktemp("project"), running.environment())
 
 
 @pytest.fixture(scope="module")

@@ -6,21 +6,21 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
 from reference import SALES, Reference
 from snowflake.connector.cursor import SnowflakeCursor
-from snowflake_warehouse import MERGE, Account, before_merge, server, snowflake_project
+from snowflake_warehouse import MERGE, Account, before_merge
 from test_files import CASES, file, row
-from warehouse import compare
+from warehouse import Project, compare
 
 from bench.statements import Statement, recorded, statement_of
+from orchestration.local.stand_ins.snowflake.service import Snowflake
 
 # What the tests of this file share is made once.
-pytestmark = pytest.mark.xdist_group("snowflake_kills")
+pytestmark = pytest.mark.xdist_group("snowflake")
 
 FIRST, DAY, THIRD = date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 3)
 READS = ("select", "describe", "show", "list", "alter session")
@@ -98,13 +98,11 @@ class Trials:
 
 
 @pytest.fixture(scope="module")
-def trials(tmp_path_factory) -> Iterator[tuple[Trials, list[Statement]]]:
-    folder = tmp_path_factory.mktemp("snowflake")
-    with server(folder) as running:
-        project = snowflake_project(folder / "project", running.environment())
-        made = Trials(Account(project, folder / "account", feeds=(SALES,), running=running))
-        made.record()
-        yield made, made.record()
+def trials(on_snowflake: Project, running: Snowflake, tmp_path_factory) -> tuple[Trials, list[Statement]]:
+    folder = tmp_path_factory.mktemp("account")
+    made = Trials(Account(on_snowflake, folder, feeds=(SALES,), running=running))
+    made.record()
+    return made, made.record()
 
 
 def of_merge(statements: list[Statement]) -> list[int]:

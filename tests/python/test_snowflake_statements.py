@@ -6,19 +6,19 @@
 import difflib
 import os
 import re
-from collections.abc import Iterator
 from itertools import groupby
 
 import pytest
 from reference import SALES
-from snowflake_warehouse import Account, server, snowflake_project
+from snowflake_warehouse import Account
 from test_files import FIRST, file
-from warehouse import PROJECT
+from warehouse import PROJECT, Project
 
 from bench.statements import Statement, recorded
+from orchestration.local.stand_ins.snowflake.service import Snowflake
 
 # What the tests of this file share is made once.
-pytestmark = pytest.mark.xdist_group("snowflake_statements")
+pytestmark = pytest.mark.xdist_group("snowflake")
 
 RECORD = PROJECT / "docs" / "daily-run.snowflake.sql"
 HEAD = """-- What a daily run of sales sends to Snowflake, the second day: {number} statements, by node.
@@ -37,18 +37,14 @@ DDL_OF_PRODUCTION = re.compile(
 
 
 @pytest.fixture(scope="module")
-def account(tmp_path_factory) -> Iterator[Account]:
+def account(on_snowflake: Project, running: Snowflake, tmp_path_factory) -> Account:
     """An account with a day in production, and the next in the landing zone."""
-    folder = tmp_path_factory.mktemp("snowflake")
-    with server(folder) as running:
-        account = Account(
-            snowflake_project(folder / "project", running.environment()), folder / "a", feeds=(SALES,), running=running
-        )
-        first, second = (f"raw/sales/{day}/sales_export.csv" for day in (FIRST, FIRST.replace(day=2)))
-        account.land({first: file(FIRST)})
-        assert not account.build(run_date=FIRST).red
-        account.land({first: file(FIRST), second: file(FIRST.replace(day=2))})
-        yield account
+    account = Account(on_snowflake, tmp_path_factory.mktemp("account"), feeds=(SALES,), running=running)
+    first, second = (f"raw/sales/{day}/sales_export.csv" for day in (FIRST, FIRST.replace(day=2)))
+    account.land({first: file(FIRST)})
+    assert not account.build(run_date=FIRST).red
+    account.land({first: file(FIRST), second: file(FIRST.replace(day=2))})
+    return account
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,14 @@ from threading import Thread, Timer
 import pytest
 from reference import SALES, Tables
 from snowflake.connector.cursor import SnowflakeCursor
-from snowflake_warehouse import Account, before_merge, server, snowflake_project
+from snowflake_warehouse import Account, before_merge
 from test_files import file
+from warehouse import Project
+
+from orchestration.local.stand_ins.snowflake.service import Snowflake
 
 # What the tests of this file share is made once; the last of them loads what the others could not.
-pytestmark = pytest.mark.xdist_group("snowflake_trouble")
+pytestmark = pytest.mark.xdist_group("snowflake")
 
 DAY = date(2024, 1, 5)
 WRONG = {
@@ -27,17 +30,14 @@ WRONG = {
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory) -> Iterator[Account]:
+def loaded(on_snowflake: Project, running: Snowflake, tmp_path_factory) -> Account:
     """An account with a day in production, and another that waits in the landing zone."""
-    folder = tmp_path_factory.mktemp("snowflake")
-    with server(folder) as running:
-        project = snowflake_project(folder / "project", running.environment())
-        account = Account(project, folder / "account", feeds=(SALES,), running=running)
-        account.land({f"raw/sales/{DAY}/sales_export.csv": file(DAY)})
-        assert not account.build().red
-        tomorrow = DAY + timedelta(days=1)
-        account.land(account.landed | {f"raw/sales/{tomorrow}/sales_export.csv": file(tomorrow)})
-        yield account
+    account = Account(on_snowflake, tmp_path_factory.mktemp("account"), feeds=(SALES,), running=running)
+    account.land({f"raw/sales/{DAY}/sales_export.csv": file(DAY)})
+    assert not account.build().red
+    tomorrow = DAY + timedelta(days=1)
+    account.land(account.landed | {f"raw/sales/{tomorrow}/sales_export.csv": file(tomorrow)})
+    return account
 
 
 def merged(account: Account) -> Tables:
