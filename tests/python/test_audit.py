@@ -8,7 +8,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from reference import FEEDS, INVENTORY
+from derived import it_is_loaded_merged_and_made_anew, with_gross_amount
+from reference import FEEDS, INVENTORY, SALES
 from tables import remove_table
 from test_files import CASES, file, row
 from test_tables import path_of, stock
@@ -77,6 +78,14 @@ def test_an_audit_finds_nothing_or_says_what_differs(warehouse, project, tmp_pat
     assert "only in production | x |" in said
     assert "missing in production | x |" in said
     assert warehouse.query("select schema_name from information_schema.schemata order by 1") == before
+
+
+def test_a_derived_column_is_loaded_merged_made_anew_and_audited(project, tmp_path):
+    warehouse = Warehouse(project, tmp_path / "warehouse", feeds=(SALES,))
+    changed = with_gross_amount(project, tmp_path / "project")
+    it_is_loaded_merged_and_made_anew(warehouse, changed)
+    code, said = audit(warehouse, changed.root)
+    assert (code, said.splitlines()[-1]) == (0, "Production is what the raw tables say.")
 
 
 @pytest.mark.long

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from dbt.cli.main import dbtRunner
+from derived import it_is_loaded_merged_and_made_anew, with_gross_amount
 from histories import Batch, batches
 from hypothesis import given, settings
 from records import CASES as RECORDS
@@ -81,6 +82,14 @@ def demo(feed: str) -> dict[str, bytes]:
     return {
         path.relative_to(DEMO).as_posix(): path.read_bytes() for path in sorted((DEMO / "raw" / feed).rglob("*.csv"))
     }
+
+
+def test_a_derived_column_is_loaded_merged_made_anew_and_audited(on_snowflake, running, tmp_path) -> None:
+    account = Account(on_snowflake, tmp_path / "warehouse", feeds=(SALES,), running=running)
+    changed = with_gross_amount(on_snowflake, tmp_path / "project")
+    it_is_loaded_merged_and_made_anew(account, changed)
+    code, said = audit(account, changed.root)
+    assert (code, said.splitlines()[-1]) == (0, "Production is what the raw tables say.")
 
 
 def test_the_demo_of_sales_is_what_it_is_on_duckdb(project, on_snowflake, running, tmp_path) -> None:
