@@ -127,7 +127,7 @@ def test_every_model_and_test_of_a_table_is_in_its_tasks(project: Project, dag):
     wanted = {
         node.name
         for node in project.manifest.nodes.values()
-        if node.original_file_path.startswith("models/tables/")
+        if node.original_file_path.startswith(("models/marts/tables/", *(f"models/feeds/{name}/" for name in OURS)))
         or set(node.tags) & {f"{n}_quality_checks" for n in OURS}
     }
     assert wanted - selected == set()
@@ -145,8 +145,7 @@ def test_what_failed_is_heard_as_dbt_has_it_in_its_results(project: Project, tmp
         DuckDBConnectionManager.close_all_connections()
         return done
 
-    nodes = ("path:models/tables", "currencies", *SHARED)
-    build = ("build", "--select", *nodes, "--exclude-resource-type", "unit_test")
+    build = ("build", "--selector", "table_sync", "--exclude-resource-type", "unit_test")
     warehouse.land(demo_tables.first_hour())
     assert dbt(*build).success
     with duckdb.connect(warehouse.folder / DATABASE) as connection:
