@@ -18,7 +18,7 @@ from bench.measure import run
 PROJECT = Path(__file__).resolve().parents[1]
 COUNTS = (4, 10, 40)
 DAG_ID = "table_sync"
-# The table of which there are as many as it takes.
+# The table that is copied under other names until there are as many tables as are asked for.
 PATTERN = "products"
 # In the copy's Airflow: dbt starts in the process of a task, which is a fork of the scheduler that loads this module.
 STARTS = "starts_of_dbt"

@@ -89,7 +89,7 @@ def _of_aws() -> dict[str, str | None]:
     return {
         "AWS_ACCESS_KEY_ID": credentials.access_key,
         "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
-        "AWS_SESSION_TOKEN": credentials.token or "",  # not that of another key
+        "AWS_SESSION_TOKEN": credentials.token or "",  # else one that an earlier key had would stay
         "AWS_DEFAULT_REGION": hook.region_name,
         "AWS_ENDPOINT_URL": hook.conn_config.get_service_endpoint_url("s3"),
     }
@@ -113,7 +113,7 @@ def _of_snowflake() -> dict[str, str | None]:
         "DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY": b64encode(
             key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         ).decode(),
-        # Not those of another key.
+        # Else those that an earlier key had would stay.
         "SNOWFLAKE_PRIVATE_KEY_PATH": "",
         "DBT_ENV_SECRET_SNOWFLAKE_PRIVATE_KEY_PASSPHRASE": "",
         "SNOWFLAKE_ROLE": extra.get("role"),

@@ -1,4 +1,4 @@
-{#- The models of a feed, one line each: what they do follows from its contract. All are tagged with the feed's name. -#}
+{#- The models of a feed, one line each: what they do follows from its contract. All have the feed's name as a tag. -#}
 
 {#- What arrived, as it arrived. The materialization reads the files, no query does. -#}
 {% macro raw_rows(feed) %}
@@ -12,9 +12,9 @@
 {% endmacro %}
 
 
-{#- Every record, typed strictly, with its reject reasons; then the gate's verdict on each file. The query is of all landings, the
-    materialization types those that wait. `lists` are the seeds that the contract names under `listed_in`. A var stands in the
-    meta of the models that depend on it, for dbt compares that. -#}
+{#- Every record, typed strictly, with its reject reasons; then the gate's verdict on each file. The query is of all
+    landings, the materialization types those that wait. `lists` are the seeds that the contract names under
+    `listed_in`. A var stands in the meta of the models that depend on it, for dbt compares that. -#}
 {% macro typed_rows(feed, lists=[]) %}
 {{ config(materialized='typed_rows', meta={'loads': feed, 'max_reject_rate': var('max_reject_rate')}, tags=[feed]) }}
 -- depends_on: {{ ref('landed_files') }}, {{ ref('released_files') }}
@@ -62,8 +62,8 @@ where typed.reject_reasons is not null
 {% endmacro %}
 
 
-{#- The newest version of each key that files in force hold (macros/newest/newest_version.sql), for a table from which keys can
-    be deleted: those stay, so that no older version brings them back. -#}
+{#- The newest version of each key that files in force hold (macros/newest/newest_version.sql), for a table from
+    which keys can be deleted: those stay, so that no older version brings them back. -#}
 {% macro newest_rows(feed) %}
 {{ config(
     materialized='newest_version',
@@ -83,8 +83,8 @@ from {{ ref('clean_' ~ feed) }}
 {% endmacro %}
 
 
-{#- Every version of each key that a file in force holds, with the time in which it was the newest: a function of the files
-    alone. Of versions with one `updated_at` the one that would win counts. -#}
+{#- Every version of each key that a file in force holds, with the time in which it was the newest: a function of the
+    files alone. Of versions with one `updated_at` the one that would win counts. -#}
 {% macro version_rows(feed) %}
 {{ config(materialized='view', tags=[feed]) }}
 -- depends_on: {{ ref('newest_' ~ feed) }}, {{ ref('landed_files') }}

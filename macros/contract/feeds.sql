@@ -1,5 +1,6 @@
-{#- A feed is one kind of file with one contract. It is named under `config.meta.feed` of the model whose columns are the
-    contract; all else follows from the name: raw_<feed>, typed_<feed>, rejected_<feed>, and the files below raw/<feed>/.
+{#- A feed is one kind of file with one contract. It is named under `config.meta.feed` of the model whose columns are
+    the contract; all else follows from the name: raw_<feed>, typed_<feed>, rejected_<feed>, and the files below
+    raw/<feed>/.
       name       of the folder in the landing zone
       key        the columns that name a thing, one or more
       kind       `changes` (the newest version of a key wins, `is_deleted` removes it) or `extract` (the newest file is

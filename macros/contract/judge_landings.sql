@@ -1,10 +1,12 @@
-{#- After typing, in its transaction: what was measured of each landing, and which checks of the gate it fails. A file is
-    judged alone, by its own rows. Only an extract is also compared with the one before it, so extracts are judged one by
-    one, in their order. -#}
+{#- After typing, in its transaction: what was measured of each landing, and which checks of the gate it fails. A
+    file is judged alone, by its own rows. Only an extract is also compared with the one before it, so extracts are
+    judged one by one, in their order. -#}
 {% macro judge_landings(feed, typed) %}
     {%- set landed = ref('landed_files') -%}
     {%- if feed.shrinks_by is defined and typed != 'null' -%}
-        {%- set in_order = 'select landing_id from ' ~ landed ~ ' where landing_id in (' ~ typed ~ ') order by source_file, landing_id' -%}
+        {%- set in_order -%}
+            select landing_id from {{ landed }} where landing_id in ({{ typed }}) order by source_file, landing_id
+        {%- endset -%}
         {%- for landing_id in run_query(in_order).columns[0].values() -%}
             {{ judge_landing(feed, landed, landing_id) }};
         {% endfor -%}
@@ -93,14 +95,17 @@ coalesce(
     coalesce(measures.valid, 0) < (
         select (1 - {{ feed.shrinks_by }}) * max_by(earlier.valid, earlier.source_file)
         from ({{ typed_and_let_through(landed, feed.name) }}) as earlier
-        where earlier.source_file < (select max(one.source_file) from {{ landed }} as one where one.landing_id = {{ landing_id }})
+        where earlier.source_file < (
+            select max(one.source_file) from {{ landed }} as one where one.landing_id = {{ landing_id }}
+        )
     ),
     false
 )
 {%- endmacro %}
 
 
-{#- What file_verdicts says of the files of a feed that are let through, while the typing goes on: that view comes after it. -#}
+{#- What file_verdicts says of the files of a feed that are let through, while the typing goes on: that view comes
+    after it. -#}
 {% macro typed_and_let_through(landed, feed) %}
 select
     source_file,

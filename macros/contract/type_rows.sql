@@ -1,6 +1,6 @@
-{#- Every raw row, or those of some landings, typed by the contract, with all reasons for which it is rejected (null for a valid
-    row), and whether another row of its file overtakes it. A reason is computed for bad rows only: good ones, nearly
-    all, pay for one condition. -#}
+{#- Every raw row, or those of some landings, typed by the contract, with all reasons for which it is rejected (null
+    for a valid row), and whether another row of its file overtakes it. A reason is computed for bad rows only: good
+    ones, nearly all, pay for one condition. -#}
 {% macro type_rows(feed, raw, landings=none) %}
 {%- set contract = contract_columns(feed) if execute else [] -%}
 {%- set key = feed_of(feed).key if execute else [] -%}

@@ -1,5 +1,6 @@
-{#- The materialization `typed_rows`: the rows of the raw table of a feed, typed by its contract, and the gate's verdict on each
-    landing, in one transaction. What waits to be typed is added; a first run and a full refresh type all that has landed.
+{#- The materialization `typed_rows`: the rows of the raw table of a feed, typed by its contract, and the gate's
+    verdict on each landing, in one transaction. What waits to be typed is added; a first run and a full refresh type
+    all that has landed.
       meta.loads  the feed -#}
 {% materialization typed_rows, default %}
     {%- set feed = feed_of(config.meta_require('loads')) -%}
@@ -13,7 +14,8 @@
 
     {%- set shape, is_empty = relation_like(sql), true -%}
     {%- if anew -%}
-        {%- set is_empty = make_empty(target, existing, shape, 'select * from (' ~ sql ~ ') as typed where false', wait_to_be_typed(feed.name)) -%}
+        {%- set no_row = 'select * from (' ~ sql ~ ') as typed where false' -%}
+        {%- set is_empty = make_empty(target, existing, shape, no_row, wait_to_be_typed(feed.name)) -%}
     {%- else -%}
         {% do process_schema_changes('fail', shape, existing) %}
     {%- endif -%}

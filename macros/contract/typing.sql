@@ -62,7 +62,8 @@
         ) }}
     {%- elif pattern and not modules.re.fullmatch(pattern, text) -%}
         {{ exceptions.raise_compiler_error(
-            'The default ' ~ text ~ ' of the column ' ~ name ~ ' is not ' ~ data_type ~ '. Write a value as a file would have it.'
+            'The default ' ~ text ~ ' of the column ' ~ name ~ ' is not ' ~ data_type
+            ~ '. Write a value as a file would have it.'
         ) }}
     {%- endif -%}
     {%- if type == 'timestamp' -%}

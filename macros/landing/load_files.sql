@@ -1,6 +1,8 @@
-{#- A table of what arrived: every column of the contract as text, plus the file, its content hash and the record number.
-    New and restated files only; a malformed file goes to `refused_files` whole. The table is never dropped, not by
-    --full-refresh either: the files may be gone. A column that the contract has gained is null for what came before. -#}
+{#- A table of what arrived: every column of the contract as text, plus the file, its content hash and the record
+    number. New and restated files only; a malformed file goes to `refused_files` whole. The table is never dropped,
+    not by
+    --full-refresh either: the files may be gone. A column that the contract has gained is null for what came
+    before. -#}
 {% materialization load_files, default %}
     {%- set relation = this.incorporate(type='table') -%}
     {%- set feed = feed_of(config.meta_require('loads')) -%}
@@ -13,7 +15,7 @@
             {{ change }}
         {% endcall %}
     {%- endfor %}
-    {#- Files are loaded by a cursor of their own, which cannot write a table that is altered in another transaction. -#}
+    {#- Files are loaded by a cursor of their own, which cannot write a table that another transaction alters. -#}
     {%- if changes -%}{%- do adapter.commit() -%}{%- endif -%}
     {% do load_new_files(
         relation, ref('landed_files'), ref('refused_files'), feed, contract, run_date()

@@ -1,6 +1,6 @@
-{#- The materialization `register`: a table that is made empty, once, and is never made anew, for its rows are written by
-    others, in transactions of theirs. Its columns are those of its properties file; one that they have gained is null for
-    what was there before.
+{#- The materialization `register`: a table that is made empty, once, and is never made anew, for its rows are
+    written by others, in transactions of theirs. Its columns are those of its properties file; one that they have
+    gained is null for what was there before.
       meta.formerly  the name that it had in an earlier version of this project -#}
 {% materialization register, default %}
     {%- set relation = this.incorporate(type='table') -%}
@@ -26,8 +26,8 @@
 {% endmaterialization %}
 
 
-{#- The statements after which a table that loads write to has some columns: none if it has. One that an earlier version of
-    this project made may lack some. -#}
+{#- The statements after which a table that loads write to has some columns: none if it has. One that an earlier
+    version of this project made may lack some. -#}
 {% macro create_or_extend(table, columns) %}
     {%- set known = load_relation(table) -%}
     {%- if not known -%}{{ return([create_if_missing(table, columns)]) }}{%- endif -%}
@@ -55,9 +55,9 @@ create table if not exists {{ table }} (
 {% endmacro %}
 
 
-{#- What the order of loads hangs on: a pre-hook of landed_files. The numbers of landings must grow, which Snowflake's sequences
-    do in ORDER only; and its transactions come one after the other by a lock, a row that each of them updates. DuckDB has one
-    writer, which counts. The statements by which it is there.
+{#- What the order of loads hangs on: a pre-hook of landed_files. The numbers of landings must grow, which
+    Snowflake's sequences do in ORDER only; and its transactions come one after the other by a lock, a row that each
+    of them updates. DuckDB has one writer, which counts. The statements by which it is there.
       last  the number of the last landing, where the register was copied -#}
 {% macro create_what_orders_loads(last=none) %}
     {{ return(adapter.dispatch('create_what_orders_loads')(relation_of('landed_files'), last)) }}
@@ -73,9 +73,11 @@ create table if not exists {{ table }} (
         {%- do statements.append('create sequence if not exists ' ~ ids ~ ' start ' ~ first ~ ' increment 1 order') -%}
     {%- endif -%}
     {%- if not load_relation(merge_lock()) -%}
-        {%- do statements.append('create table if not exists ' ~ merge_lock() ~ ' as select cast(0 as bigint) as turn') -%}
+        {%- set row = 'select cast(0 as bigint) as turn' -%}
+        {%- do statements.append('create table if not exists ' ~ merge_lock() ~ ' as ' ~ row) -%}
         {#- Its name in an earlier version of this project. -#}
-        {%- do statements.append('drop table if exists ' ~ merge_lock().incorporate(path={'identifier': 'merge_turns'})) -%}
+        {%- set former = merge_lock().incorporate(path={'identifier': 'merge_turns'}) -%}
+        {%- do statements.append('drop table if exists ' ~ former) -%}
     {%- endif -%}
     {{ return(statements) }}
 {% endmacro %}

@@ -15,7 +15,9 @@
         {%- set file = by_path[snowflake_path(row['file'])] -%}
         {%- if row['status'] | upper != 'LOADED' -%}
             {%- set odd = modules.re.search("'(.*) in record ([0-9]+)'", row['first_error'] or '') -%}
-            {%- do bad.append((file, odd.group(2) if odd else row['first_error_line'], odd.group(1) if odd else row['first_error'] or 'not well-formed CSV')) -%}
+            {%- set record = odd.group(2) if odd else row['first_error_line'] -%}
+            {%- set problem = odd.group(1) if odd else row['first_error'] or 'not well-formed CSV' -%}
+            {%- do bad.append((file, record, problem)) -%}
         {%- elif file['source_file'] in nul -%}
             {%- do bad.append((file, nul[file['source_file']], 'a NUL byte')) -%}
         {%- else -%}
@@ -25,20 +27,25 @@
     {%- endfor -%}
     {%- if nul -%}{%- do run_query(snowflake_forget_rows(relation, files, nul)) -%}{%- endif -%}
     {%- if good -%}{%- do run_query(snowflake_register(landed, good, extra)) -%}{%- endif -%}
-    {%- set mended = good | map('first') | selectattr('change', 'equalto', 'mended') | map(attribute='source_file') | list -%}
+    {%- set mended = good | map('first') | selectattr('change', 'equalto', 'mended') -%}
+    {%- set mended = mended | map(attribute='source_file') | list -%}
     {%- if mended -%}{%- do run_query(snowflake_mended(refused, mended)) -%}{%- endif -%}
     {%- do run_query('commit') -%}
     {%- for file, record, problem in bad -%}{%- do snowflake_refuse(refused, file, record, problem) -%}{%- endfor -%}
     {%- for file, received, content_hash in good -%}
         {%- do log(file['source_file'] ~ ': ' ~ received ~ ' records', info=true) -%}
-        {%- if extra -%}{%- do exceptions.warn(file['source_file'] ~ ': ' ~ received ~ ' records; ignored the extra column(s) ' ~ extra) -%}{%- endif -%}
+        {%- if extra -%}
+            {%- do exceptions.warn(
+                file['source_file'] ~ ': ' ~ received ~ ' records; ignored the extra column(s) ' ~ extra
+            ) -%}
+        {%- endif -%}
     {%- endfor -%}
 {% endmacro %}
 
 
-{#- A query of staged files takes a record of any number of fields, so a wrong one is made an error of conversion, which skips
-    the file and names the record. FORCE, since a restated file may come back to a content that the load history
-    remembers; it forgets after 64 days, the registers never do. -#}
+{#- A query of staged files takes a record of any number of fields, so a wrong one is made an error of conversion,
+    which skips the file and names the record. FORCE, since a restated file may come back to a content that the load
+    history remembers; it forgets after 64 days, the registers never do. -#}
 {% macro snowflake_copy_files(relation, columns, names, files) %}
 {%- set path = "concat('raw/', split_part(concat('/', metadata$filename), '/raw/', -1))" -%}
 copy into {{ relation }} (
@@ -77,8 +84,8 @@ force = true
 {% endmacro %}
 
 
-{#- Of each file just copied: the checksum of what was read, which may be newer than what was listed, and the first record with
-    a NUL byte. -#}
+{#- Of each file just copied: the checksum of what was read, which may be newer than what was listed, and the first
+    record with a NUL byte. -#}
 {% macro snowflake_loaded(relation, columns, files) %}
 select
     source_file,

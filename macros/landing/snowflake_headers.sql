@@ -1,9 +1,12 @@
-{#- The files with their headers; those of which a record is malformed, whose header is wrong, or that cannot be read at all,
-    are refused here. By COPY, for it skips a file that is broken where a query of the stage would fail; line by line, for
-    COPY takes more than a record may be, and says of a line, or of nothing, which one it does not take. -#}
+{#- The files with their headers; those of which a record is malformed, whose header is wrong, or that cannot be read
+    at all, are refused here. By COPY, for it skips a file that is broken where a query of the stage would fail; line
+    by line, for COPY takes more than a record may be, and says of a line, or of nothing, which one it does not
+    take. -#}
 {% macro snowflake_headers(refused, contract, files) %}
     {%- set columns, optional = contract | map(attribute='name') | list, optional_columns(contract) -%}
-    {%- do run_query('create or replace temporary table landing_lines (source_file varchar, line number, content varchar)') -%}
+    {%- do run_query(
+        'create or replace temporary table landing_lines (source_file varchar, line number, content varchar)'
+    ) -%}
     {%- set copied = run_query(snowflake_copy_lines(files)).rows -%}
     {%- set headers, unreadable, malformed, good = {}, {}, {}, [] -%}
     {%- for row in copied if row['status'] | upper != 'LOADED' -%}

@@ -1,6 +1,8 @@
-{#- What the listing just made shows, by paths below the landing root: files that no register knows as they are now (`new`, or
-    `mended` if they were refused before), refused files that are `gone`, and `other` files, which are none of the feed. -#}
+{#- What the listing just made shows, by paths below the landing root: files that no register knows as they are now
+    (`new`, or `mended` if they were refused before), refused files that are `gone`, and `other` files, which are
+    none of the feed. -#}
 {% macro snowflake_changes(landed, refused, feed, prefix) %}
+{%- set hour = '([01][0-9]|2[0-3])/' if feed.files == 'hourly' else '' %}
 with listed as (
     select
         'raw/' || split_part('/' || "name", '/raw/', -1) as source_file,
@@ -16,7 +18,7 @@ dated as (
         case
             when regexp_like(
                 source_file,
-                'raw/{{ feed.name }}/[0-9]{4}-[0-9]{2}-[0-9]{2}/{{ '([01][0-9]|2[0-3])/' if feed.files == 'hourly' }}[^/]+[.]csv([.]gz)?'
+                'raw/{{ feed.name }}/[0-9]{4}-[0-9]{2}-[0-9]{2}/{{ hour }}[^/]+[.]csv([.]gz)?'
             ) then try_to_date(split_part(source_file, '/', 3), 'YYYY-MM-DD')
         end as file_date
     from listed
@@ -43,7 +45,9 @@ changes as (
     left join {{ refused }} as refused on dated.source_file = refused.source_file
     left join newest on dated.source_file = newest.source_file
     -- While a refusal stands, the landed content is no longer the file's newest.
-    where dated.file_date is null or not equal_null(dated.fingerprint, coalesce(refused.fingerprint, newest.fingerprint))
+    where
+        dated.file_date is null
+        or not equal_null(dated.fingerprint, coalesce(refused.fingerprint, newest.fingerprint))
 
     union all
 

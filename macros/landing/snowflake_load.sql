@@ -1,5 +1,5 @@
-{#- COPY INTO from the stage over the landing root (var `landing_stage`). The headers are read first, so that columns are
-    taken by name; files of one header are copied together, each whole or not at all, and registered in the same
+{#- COPY INTO from the stage over the landing root (var `landing_stage`). The headers are read first, so that columns
+    are taken by name; files of one header are copied together, each whole or not at all, and registered in the same
     transaction. -#}
 {% macro snowflake__load_new_files(relation, landed, refused, feed, contract, day) %}
     {%- set prefix = 'raw/' ~ feed.name ~ '/' ~ (day ~ '/' if day else '') -%}
@@ -7,7 +7,9 @@
     {%- do run_query('list @' ~ var('landing_stage') ~ '/' ~ prefix) -%}
     {%- set changes = run_query(snowflake_changes(landed, refused, feed, prefix)).rows -%}
     {%- for other in changes | selectattr('change', 'equalto', 'other') -%}
-        {%- do exceptions.warn('Left alone: ' ~ other['source_file'] ~ ' is not a .csv or .csv.gz file in ' ~ prefix ~ '.') -%}
+        {%- do exceptions.warn(
+            'Left alone: ' ~ other['source_file'] ~ ' is not a .csv or .csv.gz file in ' ~ prefix ~ '.'
+        ) -%}
     {%- endfor -%}
     {%- set gone = changes | selectattr('change', 'equalto', 'gone') | map(attribute='source_file') | list -%}
     {%- if gone -%}{%- do run_query(snowflake_mended(refused, gone)) -%}{%- endif -%}
@@ -17,8 +19,9 @@
             {%- do log('Nothing to do: no file in ' ~ prefix ~ ' is new or restated.', info=true) -%}
         {%- else -%}
             {%- do exceptions.warn(
-                'Nothing to do: there is no @' ~ var('landing_stage') ~ '/raw/' ~ feed.name ~ '/' ~ (day or '<YYYY-MM-DD>')
-                ~ ('/<HH>' if feed.files == 'hourly' else '') ~ '/*.csv or *.csv.gz, and no file of ' ~ feed.name
+                'Nothing to do: there is no @' ~ var('landing_stage') ~ '/raw/' ~ feed.name ~ '/'
+                ~ (day or '<YYYY-MM-DD>') ~ ('/<HH>' if feed.files == 'hourly' else '')
+                ~ '/*.csv or *.csv.gz, and no file of ' ~ feed.name
                 ~ ' was ever found; if there should be, the stage must stand for what holds raw/.'
             ) -%}
         {%- endif -%}
@@ -27,7 +30,8 @@
     {%- for some in files | batch(1000) -%}
         {%- for header, alike in snowflake_headers(refused, contract, some) | groupby('header') -%}
             {%- for few in alike | batch(100) -%}
-                {%- do snowflake_take(relation, landed, refused, contract, header, few | map(attribute='file') | list) -%}
+                {%- set taken = few | map(attribute='file') | list -%}
+                {%- do snowflake_take(relation, landed, refused, contract, header, taken) -%}
             {%- endfor -%}
         {%- endfor -%}
         {%- set done.files = done.files + some | length -%}

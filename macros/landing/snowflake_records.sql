@@ -1,6 +1,6 @@
-{#- Of each file its header, and the first record that is not what RFC 4180 says or has other fields than the header. The quotes
-    before a line say whether it begins within a field that is quoted; a quote that the line leaves open, or that was open
-    before, is put in, so that each line is looked at as a record of its own. -#}
+{#- Of each file its header, and the first record that is not what RFC 4180 says or has other fields than the header.
+    The quotes before a line say whether it begins within a field that is quoted; a quote that the line leaves open,
+    or that was open before, is put in, so that each line is looked at as a record of its own. -#}
 {% macro snowflake_malformed() %}
 {%- set field = '("([^"]|"")*"|[^",]*)' -%}
 with counted as (

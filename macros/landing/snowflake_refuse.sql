@@ -7,7 +7,8 @@ where source_file in ({% for path in paths %}{{ text_literal(path) }}{{ ', ' if 
 
 {% macro snowflake_refuse(refused, file, record, reason) %}
     {%- do run_query(snowflake_write_refusal(refused, file, record, reason)) -%}
-    {%- do exceptions.warn('REFUSED ' ~ file['source_file'] ~ (' (record ' ~ record ~ ')' if record else '') ~ ': ' ~ reason) -%}
+    {%- set place = ' (record ' ~ record ~ ')' if record else '' -%}
+    {%- do exceptions.warn('REFUSED ' ~ file['source_file'] ~ place ~ ': ' ~ reason) -%}
 {% endmacro %}
 
 
@@ -20,7 +21,7 @@ when matched then update set
     source_record = {{ record or 'null' }}, reason = {{ text_literal(reason) }}
 when not matched then insert (source_file, content_hash, file_date, source_record, reason, fingerprint)
 values (
-    bad.source_file, {{ text_literal(file['fingerprint']) }}, to_date('{{ file['file_date'] }}'), {{ record or 'null' }},
-    {{ text_literal(reason) }}, {{ text_literal(file['fingerprint']) }}
+    bad.source_file, {{ text_literal(file['fingerprint']) }}, to_date('{{ file['file_date'] }}'),
+    {{ record or 'null' }}, {{ text_literal(reason) }}, {{ text_literal(file['fingerprint']) }}
 )
 {% endmacro %}

@@ -6,7 +6,9 @@
 {#- DuckDB pays for an update in place what a delete and an insert cost together several times over. -#}
 {% macro duckdb__apply_changes(target, winners, key, columns, ranges) %}
 delete from {{ target }}
-where {{ within(key[0], ranges) }} and {{ key_value(key) }} in (select {{ key_list(key) }} from merge_changes where leaves);
+where
+    {{ within(key[0], ranges) }}
+    and {{ key_value(key) }} in (select {{ key_list(key) }} from merge_changes where leaves);
 
 insert into {{ target }} ({{ columns | join(', ') }})
 select {{ columns | join(', ') }} {{ entering(winners, key) }};

@@ -54,7 +54,9 @@ compared as (
     union all
     select {{ key_list(key) }}, source_file, was_current, day, null, false
     from existing
-    where is_replaced and not exists (select 1 from {{ winners }} as winners where {{ same_key('winners', 'existing', key) }})
+    where
+        is_replaced
+        and not exists (select 1 from {{ winners }} as winners where {{ same_key('winners', 'existing', key) }})
     {%- endif %}
 )
 select *, wins or new_file is null as leaves

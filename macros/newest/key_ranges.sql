@@ -11,9 +11,9 @@
 {% endmacro %}
 
 
-{#- Ranges of literals, at most eight, that hold all of some keys: [[low, high], ...]; none without keys. One range would
-    span the history as soon as one old sale is corrected. They are cut where the four characters behind the keys' common
-    beginning leap far, a sixteenth of the whole; wherever the cuts are, no key is lost. -#}
+{#- Ranges of literals, at most eight, that hold all of some keys: [[low, high], ...]; none without keys. One range
+    would span the history as soon as one old sale is corrected. They are cut where the four characters behind the
+    keys' common beginning leap far, a sixteenth of the whole; wherever the cuts are, no key is lost. -#}
 {% macro key_ranges(key, keys) %}
     {%- set ends = run_query('select min(' ~ key ~ '), max(' ~ key ~ ') from (' ~ keys ~ ') as keys').rows[0] -%}
     {%- if ends[0] is none -%}{{ return(none) }}{%- endif -%}
@@ -63,8 +63,8 @@ select min(low), max(high) from numbered group by part order by min(low)
 {% endmacro %}
 
 
-{#- The condition that a key lies in one of the ranges, or in `all` or `none`: it lets the engine skip the history and can
-    never lose a match. -#}
+{#- The condition that a key lies in one of the ranges, or in `all` or `none`: it lets the engine skip the history
+    and can never lose a match. -#}
 {% macro within(key, ranges) %}
     {%- if ranges is string -%}{{ return('true' if ranges == 'all' else 'false') }}{%- endif -%}
     {%- set conditions = [] -%}

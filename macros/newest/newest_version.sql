@@ -1,13 +1,13 @@
-{#- The materialization `newest_version`: one row a key, the newest version of it that files in force hold. The model is a
-    plain select from clean_<feed>. It also selects `landing_id`, which says with which content of which file a row came, and
-    which the table does not keep.
+{#- The materialization `newest_version`: one row a key, the newest version of it that files in force hold. The model
+    is a plain select from clean_<feed>. It also selects `landing_id`, which says with which content of which file a
+    row came, and which the table does not keep.
 
       unique_key  the key, a list of columns
       meta.loads  the feed whose files it is made of
       meta.day    the column by whose day totals are counted, if some are
 
-    The rows, the ledger and the days whose totals are stale change in one transaction. In a first run and a full refresh all
-    files arrive, in an empty table. -#}
+    The rows, the ledger and the days whose totals are stale change in one transaction. In a first run and a full
+    refresh all files arrive, in an empty table. -#}
 {% materialization newest_version, default %}
     {%- set feed = feed_of(config.meta_require('loads')) -%}
     {%- set target, existing = this.incorporate(type='table'), load_relation(this) -%}
@@ -21,7 +21,14 @@
     {%- set columns = model_columns(sql) -%}
     {%- set plan = merge_plan(feed, columns, anew) -%}
     {% do stop_if_rows_are_missing(feed, sql, plan) %}
-    {%- set model_rows = 'select ' ~ columns | join(', ') ~ '\nfrom (\n' ~ sql ~ '\n) as model\nwhere landing_id in ' -%}
+    {%- set model_rows -%}
+select {{ columns | join(', ') }}
+from (
+{{ sql }}
+) as model
+where landing_id in
+    {%- endset -%}
+    {%- set model_rows = model_rows ~ ' ' -%}
 
     {%- if is_audit() -%}
         {#- An audit computes the same another way. -#}
@@ -32,7 +39,8 @@
         {%- set is_empty = true -%}
         {%- set winners = keep_winners(newest_versions(feed, model_rows, plan), plan.in_place) -%}
         {%- if anew -%}
-            {%- set is_empty = make_empty(target, existing, winners.columns_of, model_rows ~ '(null)', forget_files(existing)) -%}
+            {%- set no_row, before = model_rows ~ '(null)', forget_files(existing) -%}
+            {%- set is_empty = make_empty(target, existing, winners.columns_of, no_row, before) -%}
         {%- else -%}
             {% do process_schema_changes('fail', winners.columns_of, existing) %}
         {%- endif -%}
@@ -55,16 +63,18 @@
 {% endmaterialization %}
 
 
-{#- A hook of such a model, empty when it runs. What it names the model depends on: what the materialization reads, and every
-    model that a test of the gate reads, so that a failing one stops the merge. dbt takes it from here at parse. -#}
+{#- A hook of such a model, empty when it runs. What it names the model depends on: what the materialization reads,
+    and every model that a test of the gate reads, so that a failing one stops the merge. dbt takes it from here at
+    parse. -#}
 {% macro behind_the_gate(feed) %}
     {%- for name in [
-        'raw_' ~ feed, 'typed_' ~ feed, 'clean_' ~ feed, 'rejected_' ~ feed, 'file_verdicts', 'landed_files', 'load_ledger',
-        'stale_days'
+        'raw_' ~ feed, 'typed_' ~ feed, 'clean_' ~ feed, 'rejected_' ~ feed, 'file_verdicts', 'landed_files',
+        'load_ledger', 'stale_days'
     ] -%}
         {%- do ref(name) -%}
     {%- endfor -%}
-    {#- So that `state:modified` sees a change of the merge: dbt looks for calls, and takes no notice of materializations. -#}
+    {#- So that `state:modified` sees a change of the merge: dbt looks for calls, and takes no notice of
+        materializations. -#}
     {%- if false -%}{%- do materialization_newest_version_default() -%}{%- endif -%}
 {% endmacro %}
 
@@ -86,7 +96,8 @@
 {% endmacro %}
 
 
-{#- What must be so before all rows of a table go: the totals of their days are stale, and the ledger knows of no file. -#}
+{#- What must be so before all rows of a table go: the totals of their days are stale, and the ledger knows of no
+    file. -#}
 {% macro forget_files(table) %}
 {{ mark_days_of(table) if config.meta_get('day') }}
 delete from {{ ref('load_ledger') }} where {{ of_feed(config.meta_require('loads')) }};
@@ -116,8 +127,8 @@ delete from {{ ref('load_ledger') }} where {{ of_feed(config.meta_require('loads
 {% endmacro %}
 
 
-{#- The same table computed from all that is let through by one window over all versions, and its ledger counted from what is
-    stored: the way of an audit, which must not be that of the merge. -#}
+{#- The same table computed from all that is let through by one window over all versions, and its ledger counted from
+    what is stored: the way of an audit, which must not be that of the merge. -#}
 {% macro newest_by_window(table, existing, feed, model_rows, plan) %}
 {{ 'drop table ' ~ existing ~ ';' if existing }}
 {%- set rows -%}
@@ -132,8 +143,8 @@ delete from {{ ref('load_ledger') }} where {{ of_feed(config.meta_require('loads
 {% endmacro %}
 
 
-{#- A merge is planned before it has the lock. Another run may have merged a content of the arriving files since then; where the table is
-    made anew, of any file. -#}
+{#- A merge is planned before it has the lock. Another run may have merged a content of the arriving files since
+    then; where the table is made anew, of any file. -#}
 {% macro stop_if_overtaken(feed, plan) %}
     {{ return(adapter.dispatch('stop_if_overtaken')(feed, plan)) }}
 {% endmacro %}

@@ -34,15 +34,18 @@ end
 {%- endmacro %}
 
 
-{#- The rows of a query that another one of the same key overtakes. Only keys that stand more than once are put in order,
-    and the other rows stay as they came: a window over all would shuffle them, and with them the ranges of keys and
-    days by which both engines skip the history. The query is a subquery each time: DuckDB keeps in memory what is read
-    twice from a CTE. -#}
+{#- The rows of a query that another one of the same key overtakes. Only keys that stand more than once are put in
+    order, and the other rows stay as they came: a window over all would shuffle them, and with them the ranges of
+    keys and days by which both engines skip the history. The query is a subquery each time: DuckDB keeps in memory
+    what is read twice from a CTE. -#}
 {% macro overtaken_rows(rows, key, columns) %}
 select versions.source_file, versions.source_record
 from ({{ rows }}) as versions
 where {{ key_value(key, 'versions') }} in (
-    select {{ key_list(key, 'repeated') }} from ({{ rows }}) as repeated group by {{ key_list(key, 'repeated') }} having count(*) > 1
+    select {{ key_list(key, 'repeated') }}
+    from ({{ rows }}) as repeated
+    group by {{ key_list(key, 'repeated') }}
+    having count(*) > 1
 )
 qualify row_number() over (
     partition by {{ key_list(key, 'versions') }}

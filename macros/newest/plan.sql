@@ -66,8 +66,8 @@ where not exists (
 {% endmacro %}
 
 
-{#- Of an extract, the one landing that the table is made of after this merge: that of the newest file, by its path; none
-    if nothing arrives. -#}
+{#- Of an extract, the one landing that the table is made of after this merge: that of the newest file, by its path;
+    none if nothing arrives. -#}
 {% macro newest_extract(feed, plan) %}
     {%- if plan.arriving == 'null' -%}{{ return('null') }}{%- endif -%}
     {%- set candidates -%}
@@ -131,9 +131,9 @@ where not exists (
 {% endmacro %}
 
 
-{#- A merge of files whose rows are not all accounted for would lose some, so there is none. The tests of the gate say
-    the same; this holds without them too, for `dbt run`. And a model that drops rows of its feed, or doubles them, would make
-    the ledger lie. -#}
+{#- A merge of files whose rows are not all accounted for would lose some, so there is none. The tests of the gate
+    say the same; this holds without them too, for `dbt run`. And a model that drops rows of its feed, or doubles
+    them, would make the ledger lie. -#}
 {% macro stop_if_rows_are_missing(feed, model_query, plan) %}
     {%- set query -%}
         select
@@ -166,7 +166,8 @@ where not exists (
         {%- endif -%}
         {{ exceptions.raise_compiler_error(
             file ~ ' has ' ~ keys ~ ' different keys among its valid rows, and ' ~ this.identifier ~ ' makes ' ~ made
-            ~ ' rows of them. Nothing was merged. The model may add columns; it must leave one row for each that it reads.'
+            ~ ' rows of them. Nothing was merged. The model may add columns; it must leave one row for each that it '
+            ~ 'reads.'
         ) }}
     {%- endfor -%}
 {% endmacro %}

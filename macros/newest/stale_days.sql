@@ -44,8 +44,8 @@ select distinct {{ day }}, '{{ invocation_id }}', '{{ invocation_id }}' from ({{
 {% endmacro %}
 
 
-{#- Takes the stale days upon this invocation, and returns them as ISO dates. What a merge marks from here on stays for the
-    next run. What a killed run had taken is taken over. -#}
+{#- Takes the stale days upon this invocation, and returns them as ISO dates. What a merge marks from here on stays
+    for the next run. What a killed run had taken is taken over. -#}
 {% macro take_stale_days() %}
     {%- do run_query('update ' ~ ref('stale_days') ~ " set counted_by = '" ~ invocation_id ~ "'") -%}
     {{ return(taken_days()) }}
@@ -61,8 +61,8 @@ select distinct {{ day }}, '{{ invocation_id }}', '{{ invocation_id }}' from ({{
 {% endmacro %}
 
 
-{#- The condition that a timestamp is of one of the days: a range of literals for each run of days, which lets the engine
-    skip the history; of very many runs only the whole. -#}
+{#- The condition that a timestamp is of one of the days: a range of literals for each run of days, which lets the
+    engine skip the history; of very many runs only the whole. -#}
 {% macro in_days(column, days, most_runs=30) %}
     {%- if not days -%}{{ return('false') }}{%- endif -%}
     {%- set runs, day = [], modules.datetime.timedelta(days=1) -%}

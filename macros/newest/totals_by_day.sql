@@ -1,11 +1,12 @@
-{#- Totals by day: which days are stale is stored with each merge that touches them, so that a run that was killed before its
-    totals leaves them to the next. -#}
+{#- Totals by day: which days are stale is stored with each merge that touches them, so that a run that was killed
+    before its totals leaves them to the next. -#}
 
-{#- The materialization `totals_by_day`: the rows of the stale days are counted anew, rows of a day that has no sale any more go.
-    The model's query is of the stale days (of_stale_days); in a first run and a full refresh, of all.
+{#- The materialization `totals_by_day`: the rows of the stale days are counted anew, rows of a day that has no sale
+    any more go. The model's query is of the stale days (of_stale_days); in a first run and a full refresh, of all.
       unique_key  the column that holds the day -#}
 {% materialization totals_by_day, default %}
-    {%- set target, existing, day = this.incorporate(type='table'), load_relation(this), config.require('unique_key') -%}
+    {%- set target, existing = this.incorporate(type='table'), load_relation(this) -%}
+    {%- set day = config.require('unique_key') -%}
     {%- set anew, is_empty = counts_all_days(), true -%}
 
     {% do adapter.dispatch('set_query_tag')() %}
@@ -14,7 +15,8 @@
 
     {%- set shape = relation_like(sql) -%}
     {%- if anew -%}
-        {%- set is_empty = make_empty(target, existing, shape, 'select * from (' ~ sql ~ ') as totals where false', mark_days(sql, day)) -%}
+        {%- set no_row = 'select * from (' ~ sql ~ ') as totals where false' -%}
+        {%- set is_empty = make_empty(target, existing, shape, no_row, mark_days(sql, day)) -%}
     {%- else -%}
         {% do process_schema_changes('fail', shape, existing) %}
     {%- endif -%}

@@ -9,7 +9,8 @@
     {%- set files = run_query(waiting).columns[0].values() -%}
     {%- if files -%}
         {{ exceptions.raise_compiler_error(
-            files | length ~ ' file(s) have landed or were released and are not merged yet, ' ~ files[0] ~ ' first. Run `dbt build` first.'
+            files | length ~ ' file(s) have landed or were released and are not merged yet, ' ~ files[0]
+            ~ ' first. Run `dbt build` first.'
         ) }}
     {%- endif -%}
 {% endmacro %}
@@ -20,7 +21,8 @@
     {%- do adapter.create_schema(api.Relation.create(database=target.database, schema='audit_staging')) -%}
     {%- for name in ['landed_files', 'refused_files', 'released_files'] -%}
         {%- set register = ref(name) -%}
-        {%- do run_query('create or replace table ' ~ register ~ ' as select * from ' ~ register.incorporate(path={'schema': 'staging'})) -%}
+        {%- set there = register.incorporate(path={'schema': 'staging'}) -%}
+        {%- do run_query('create or replace table ' ~ register ~ ' as select * from ' ~ there) -%}
     {%- endfor -%}
     {%- do run_query('update ' ~ ref('landed_files') ~ ' set is_typed = false') -%}
     {%- do adapter.commit() -%}
@@ -42,7 +44,9 @@
         {%- if not is_there -%}
             {{ exceptions.raise_compiler_error(table ~ ' does not exist yet. Run `dbt build` first.') }}
         {%- elif not is_computed -%}
-            {{ exceptions.raise_compiler_error(table ~ ' is there, but no file of what it is made from was ever loaded.') }}
+            {{ exceptions.raise_compiler_error(
+                table ~ ' is there, but no file of what it is made from was ever loaded.'
+            ) }}
         {%- endif -%}
         {%- set columns = adapter.get_columns_in_relation(table) | map(attribute='name') | join(', ') -%}
         {#- Files of a table that was removed are not of the project any more. -#}
@@ -60,14 +64,17 @@
             group by {{ columns }}
             having sum(surplus) <> 0
         {%- endset -%}
-        {%- set count = run_query('select coalesce(sum(differing), 0) from (' ~ differences ~ ') as differences').rows[0][0] | int -%}
+        {%- set counted = 'select coalesce(sum(differing), 0) from (' ~ differences ~ ') as differences' -%}
+        {%- set count = run_query(counted).rows[0][0] | int -%}
         {%- set size = run_query('select count(*) from ' ~ table ~ ' where ' ~ ours).rows[0][0] | int -%}
         {%- if count == 0 -%}
             {% do log('prod.' ~ model.alias ~ ': ' ~ size ~ ' rows, equal', info=true) %}
         {%- else -%}
             {% do differing.append('prod.' ~ model.alias ~ ' in ' ~ count ~ ' rows') %}
             {% do log('prod.' ~ model.alias ~ ': ' ~ size ~ ' rows, ' ~ count ~ ' differ:', info=true) %}
-            {%- set ordered = 'select side, ' ~ columns ~ ' from (' ~ differences ~ ') as differences order by 2, 3, 1 limit ' ~ shown -%}
+            {%- set ordered -%}
+                select side, {{ columns }} from ({{ differences }}) as differences order by 2, 3, 1 limit {{ shown }}
+            {%- endset -%}
             {%- for row in run_query(ordered).rows -%}
                 {% do log('  ' ~ row.values() | join(' | '), info=true) %}
             {%- endfor -%}

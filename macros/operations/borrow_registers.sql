@@ -1,9 +1,11 @@
-{#- Before a build beside production (`make changed`), in schemas that are made afresh: the registers and the ledger as they are
-    there. Those are written by a load, and `--defer` would hand out production's own. So are the raw tables that are to be
-    built: their files are registered already and may be gone. -#}
+{#- Before a build beside production (`make changed`), in schemas that are made afresh: the registers and the ledger
+    as they are there. Those are written by a load, and `--defer` would hand out production's own. So are the raw
+    tables that are to be built: their files are registered already and may be gone. -#}
 {% macro borrow_registers(raw=[]) %}
     {%- if not schema_prefix() -%}
-        {{ exceptions.raise_compiler_error('There is nothing to borrow: the target ' ~ target.name ~ ' is production.') }}
+        {{ exceptions.raise_compiler_error(
+            'There is nothing to borrow: the target ' ~ target.name ~ ' is production.'
+        ) }}
     {%- endif -%}
     {%- set registers = graph.nodes.values() | selectattr('config.materialized', 'equalto', 'register') | list -%}
     {%- set borrowed = [] -%}
@@ -25,7 +27,8 @@
         {%- do adapter.create_schema(table.without_identifier()) -%}
         {%- do run_query('create or replace table ' ~ table ~ ' as select * from ' ~ there) -%}
     {%- endfor -%}
-    {%- set last = run_query('select coalesce(max(landing_id), 0) from ' ~ relation_of('landed_files')).rows[0][0] | int -%}
+    {%- set last = 'select coalesce(max(landing_id), 0) from ' ~ relation_of('landed_files') -%}
+    {%- set last = run_query(last).rows[0][0] | int -%}
     {%- for statement in create_what_orders_loads(last) -%}{%- do run_query(statement) -%}{%- endfor -%}
     {%- do adapter.commit() -%}
 {% endmacro %}

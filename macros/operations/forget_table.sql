@@ -1,14 +1,16 @@
-{#- Forgets a table whose models are removed: `dbt run-operation forget_table --args '{name: orders}'`. What it has in the
-    warehouse is dropped, raw rows too, and its files leave the registers, last of all, so that a killed one is run again.
-    A release is kept for ever. -#}
+{#- Forgets a table whose models are removed: `dbt run-operation forget_table --args '{name: orders}'`. What it has
+    in the warehouse is dropped, raw rows too, and its files leave the registers, last of all, so that a killed one
+    is run again. A release is kept for ever. -#}
 {% macro forget_table(name) %}
     {%- set landed, ledger = ref('landed_files'), relation_of('load_ledger') -%}
     {%- if not modules.re.fullmatch('[a-z][a-z0-9_]*', name) -%}
         {{ exceptions.raise_compiler_error(name ~ ' is no name of a table.') }}
     {%- endif -%}
-    {%- for node in graph.nodes.values() if node.resource_type == 'model' and (node.config.meta.feed or {}).name == name -%}
+    {%- set models = graph.nodes.values() | selectattr('resource_type', 'equalto', 'model') -%}
+    {%- for node in models if (node.config.meta.feed or {}).name == name -%}
         {{ exceptions.raise_compiler_error(
-            name ~ ' is a table of the project: ' ~ node.original_file_path ~ '. Nothing was dropped. Remove its models first.'
+            name ~ ' is a table of the project: ' ~ node.original_file_path
+            ~ '. Nothing was dropped. Remove its models first.'
         ) }}
     {%- endfor -%}
     {%- set done = [] -%}

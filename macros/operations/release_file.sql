@@ -1,5 +1,5 @@
-{#- `make release`: a person lets through a file that the gate holds. The release is of the content that is held now, and
-    of no other; its verdict is `released` from then on, and the next load of the file's day merges it. -#}
+{#- `make release`: a person lets through a file that the gate holds. The release is of the content that is held now,
+    and of no other; its verdict is `released` from then on, and the next load of the file's day merges it. -#}
 {% macro release_file(file, reason, released_by, released_at) %}
     {%- set refused, verdicts = ref('refused_files'), relation_of('file_verdicts') -%}
     {%- set ledger = relation_of('load_ledger') -%}

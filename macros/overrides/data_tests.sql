@@ -1,5 +1,5 @@
-{#- A data test as dbt has it, which counts. If it does not hold, some of the rows that it has found are said besides: to
-    people, and to `orchestration/report.py` for the message. One that holds asks nothing more. -#}
+{#- A data test as dbt has it, which counts. If it does not hold, some of the rows that it has found are said
+    besides: to people, and to `orchestration/report.py` for the message. One that holds asks nothing more. -#}
 {% materialization test, default %}
     {%- set ended = dbt.materialization_test_default() -%}
     {%- do say_failing_rows(sql) -%}
@@ -25,7 +25,9 @@
             {%- endfor -%}
             {%- do rows.append(values) -%}
             {%- set shown = [] -%}
-            {%- for name, value in values.items() -%}{%- do shown.append(name ~ '=' ~ modules.re.sub('[\\r\\n]+', ' ', value)) -%}{%- endfor -%}
+            {%- for name, value in values.items() -%}
+                {%- do shown.append(name ~ '=' ~ modules.re.sub('[\\r\\n]+', ' ', value)) -%}
+            {%- endfor -%}
             {%- do log(model.name ~ ' has found: ' ~ shown | join(', '), info=true) -%}
         {%- endfor -%}
         {%- do log(tojson({'failing_rows_of': model.name, 'rows': rows})) -%}

@@ -1,5 +1,5 @@
-{#- Which DAG, run and model a statement is of, in Snowflake's query history. A model has a session of its own (profiles.yml),
-    so that the tag ends with it. -#}
+{#- Which DAG, run and model a statement is of, in Snowflake's query history. A model has a session of its own
+    (profiles.yml), so that the tag ends with it. -#}
 {% macro snowflake__set_query_tag() %}
     {%- set tag = {
         'dag': env_var('AIRFLOW_CTX_DAG_ID', ''), 'run': env_var('AIRFLOW_CTX_DAG_RUN_ID', ''), 'node': model.unique_id

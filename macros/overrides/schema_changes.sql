@@ -12,8 +12,8 @@
         {%- do said.append(column.column_name ~ ' becomes ' ~ column.new_type | lower) -%}
     {%- endfor -%}
     {{ exceptions.raise_compiler_error(
-        'The columns of ' ~ target_relation.identifier ~ ' have changed: ' ~ said | join(', ') ~ '. Nothing was written. '
-        ~ 'Make it anew from the raw rows: dbt build --full-refresh --select '
+        'The columns of ' ~ target_relation.identifier ~ ' have changed: ' ~ said | join(', ')
+        ~ '. Nothing was written. Make it anew from the raw rows: dbt build --full-refresh --select '
         ~ ('tag:' ~ model.tags[0] if model.tags else model.name) ~ '+'
     ) }}
 {% endmacro %}

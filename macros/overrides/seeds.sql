@@ -1,5 +1,5 @@
-{#- dbt-snowflake empties a seed in one transaction and fills it in the next: a load beside it would find no currency and reject
-    every row. Begun here, the transaction ends with the COMMIT that follows dbt's insert. -#}
+{#- dbt-snowflake empties a seed in one transaction and fills it in the next: a load beside it would find no currency
+    and reject every row. Begun here, the transaction ends with the COMMIT that follows dbt's insert. -#}
 {% macro snowflake__reset_csv_table(model, full_refresh, old_relation, agate_table) %}
     {%- if full_refresh -%}
         {{ return(default__reset_csv_table(model, full_refresh, old_relation, agate_table)) }}
@@ -11,9 +11,9 @@
 {% endmacro %}
 
 
-{#- dbt guesses the types of a seed's columns from their cells, by which 007 becomes 7 and `null` nothing, and DuckDB reads
-    the file in its own way. Here every column is text unless its `column_types` say otherwise, a cell is what stands in the
-    file, a blank one is null, and a line of blank ones is no row; on both warehouses. -#}
+{#- dbt guesses the types of a seed's columns from their cells, by which 007 becomes 7 and `null` nothing, and DuckDB
+    reads the file in its own way. Here every column is text unless its `column_types` say otherwise, a cell is what
+    stands in the file, a blank one is null, and a line of blank ones is no row; on both warehouses. -#}
 {% macro create_csv_table(model, agate_table) %}
     {%- set types = dict.fromkeys(agate_table.column_names, 'varchar') -%}
     {%- do types.update(model.config.column_types) -%}
@@ -35,8 +35,8 @@
 {% endmacro %}
 
 
-{#- The cells of a seed's file. Its reader takes what text is from a text that the warehouse has answered: the only one to be
-    had here that leaves words such as `null` alone. -#}
+{#- The cells of a seed's file. Its reader takes what text is from a text that the warehouse has answered: the only
+    one to be had here that leaves words such as `null` alone. -#}
 {% macro seed_as_text(model, agate_table, answer) %}
     {%- set names = agate_table.column_names -%}
     {%- set cells = agate_table.from_csv(

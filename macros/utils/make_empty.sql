@@ -1,4 +1,5 @@
-{#- Makes a table with the columns of a query and no row in it, for a first run or a full refresh; whether it is that now.
+{#- Makes a table with the columns of a query and no row in it, for a first run or a full refresh; whether it is that
+    now.
       existing  what is there under its name, if anything
       shape     a relation with the columns of the query
       before    statements that must have come true before the rows are gone -#}
@@ -18,8 +19,8 @@
 {% endmacro %}
 
 
-{#- DDL ends a transaction. So a table whose columns stay keeps its rows, for the transaction that fills it to delete: who reads it
-    meanwhile sees what was there. -#}
+{#- DDL ends a transaction. So a table whose columns stay keeps its rows, for the transaction that fills it to
+    delete: who reads it meanwhile sees what was there. -#}
 {% macro snowflake__make_empty(table, existing, shape, query, before) %}
     {%- if existing and existing.is_table and not check_for_schema_changes(shape, existing).schema_changed -%}
         {{ return(false) }}

@@ -23,7 +23,7 @@ from warehouse import DATABASE, Project, Warehouse, environment
 from orchestration import project, report, tables
 from orchestration.alerts import callbacks
 from orchestration.local.demos import table_files as demo_tables
-from orchestration.tables import SHARED, Known, Table, changes
+from orchestration.tables import Known, Table, changes
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("dag_table_sync")

@@ -1,6 +1,6 @@
-{#- Of the contents that are typed and that no ledger knows yet: every record is typed, valid or rejected with a reason, as
-    the gate has counted, and none passed against its own counts. The registers are named without ref(), by which dbt would
-    run the tests of every feed for each. -#}
+{#- Of the contents that are typed and that no ledger knows yet: every record is typed, valid or rejected with a
+    reason, as the gate has counted, and none passed against its own counts. The registers are named without ref(),
+    by which dbt would run the tests of every feed for each. -#}
 {% test every_record_is_accounted_for(model, feed) %}
 {%- set arriving = landing_ids(typed_and_not_in_ledger(feed)) if execute else 'null' %}
 with counted as (
@@ -29,6 +29,10 @@ where
         or landed.received <> coalesce(counted.valid + counted.rejected, 0)
         or landed.received <> landed.valid + landed.rejected
         or landed.failed_checks is null
-        and (landed.received = 0 or landed.rejected > {{ var('max_reject_rate') }} * landed.received or landed.recent = 0)
+        and (
+            landed.received = 0
+            or landed.rejected > {{ var('max_reject_rate') }} * landed.received
+            or landed.recent = 0
+        )
     )
 {% endtest %}

@@ -1,6 +1,6 @@
-{#- Fails for each value of a column, of the `days` up to the newest file, that stands in no row of the table that it refers
-    to: it may come late, and is found by the next run. Those of a table that has no row yet are not counted. Older rows were
-    judged in their time, so that the cost does not grow with the history. -#}
+{#- Fails for each value of a column, of the `days` up to the newest file, that stands in no row of the table that it
+    refers to: it may come late, and is found by the next run. Those of a table that has no row yet are not counted.
+    Older rows were judged in their time, so that the cost does not grow with the history. -#}
 {% test have_their(model, column_name, to, field, feed, time, days=30) %}
 {%- set ledger = ref('load_ledger') -%}
 {%- set newest = newest_file_date(ledger, feed) -%}

@@ -1,6 +1,6 @@
-{#- Fails if the newest `column` of a table is more than `days` before the run's date; of a run without a date, before that of
-    the newest file that has come. The clock is not asked: a day that is loaded again is judged as it was. A table without
-    rows is not stale. -#}
+{#- Fails if the newest `column` of a table is more than `days` before the run's date; of a run without a date,
+    before that of the newest file that has come. The clock is not asked: a day that is loaded again is judged as it
+    was. A table without rows is not stale. -#}
 {% test is_fresh(model, feed, column, days=2) %}
 {%- set day = run_date() if execute else none -%}
 with expected as (

@@ -1,4 +1,5 @@
-{#- Fails if the newest file of a feed, by its path, has far fewer or far more rows than those before it have on average. -#}
+{#- Fails if the newest file of a feed, by its path, has far fewer or far more rows than those before it have on
+    average. -#}
 {% test volume_is_usual(model, feed, loads=7, least_share=0.5, most_share=2) %}
 -- depends_on: {{ model }}
 with files as (
