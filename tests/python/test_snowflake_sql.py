@@ -21,6 +21,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 RUN_TIME_SQL = """
 -- depends_on: {{ ref('file_verdicts') }} {{ ref('typed_sales') }} {{ ref('load_ledger') }} {{ ref('raw_sales') }}
+-- depends_on: {{ ref('landed_files') }} {{ ref('released_files') }} {{ ref('stale_days') }}
 {%- set landed, refused = ref('landed_files'), ref('refused_files') -%}
 {%- set raw, sales = ref('raw_sales'), ref('daily_sales') -%}
 {%- set file = {
