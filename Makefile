@@ -120,11 +120,11 @@ test-long: setup ## A thousand histories, all real days, kills at every statemen
 	$(BIN)/pytest -m long --numprocesses 2 --dist loadgroup
 
 .PHONY: statements
-statements: setup ## Record anew what a daily run sends to Snowflake: docs/daily-run.snowflake.sql
-	RECORD=yes $(BIN)/pytest --quiet tests/python/test_snowflake_statements.py
+statements: setup ## Record anew what a daily run sends to Snowflake: tests/python/snowflake/daily-run.snowflake.sql
+	RECORD=yes $(BIN)/pytest --quiet tests/python/snowflake/test_snowflake_statements.py
 
 .PHONY: smoke
-smoke: setup ## Twenty histories of sales on a Snowflake account of yours, in a database of its own (tests/python/test_smoke.py)
+smoke: setup ## Twenty histories of sales on a Snowflake account of yours, in a database of its own (tests/python/snowflake/test_smoke.py)
 	$(BIN)/pytest -m smoke
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml

@@ -9,13 +9,14 @@
     {% do adapter.dispatch('set_query_tag')() %}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
-    {% call statement('main') %}
-        {%- for change in create_or_extend(relation, model.columns.values()) %}
-            {{ change }};
-        {%- else -%}
-            select 'unchanged' as status
-        {%- endfor -%}
-    {% endcall %}
+    {%- set changes = create_or_extend(relation, model.columns.values()) -%}
+    {%- if changes -%}
+        {% call statement('main') %}
+            {{ changes | join(';\n') }}
+        {% endcall %}
+    {%- else -%}
+        {% do store_raw_result(name='main', message='unchanged', code='unchanged', rows_affected='0') %}
+    {%- endif -%}
     {% do apply_grants(relation, config.get('grants'), should_revoke(is_there, full_refresh_mode=false)) %}
     {% do persist_docs(relation, model) %}
     {{ run_hooks(post_hooks, inside_transaction=True) }}

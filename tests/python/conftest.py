@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+# What their assertions compare is shown, as in a test.
+pytest.register_assert_rewrite("support.laboratory", "support.table_stories")
+
 home = tempfile.TemporaryDirectory(prefix="airflow-of-tests-")
 os.environ["AIRFLOW_HOME"] = home.name
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
@@ -15,7 +18,7 @@ os.environ["AIRFLOW__COSMOS__ENABLE_TELEMETRY"] = "False"
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory):
     """The dbt project at hand, with a target folder of its own."""
-    from warehouse import PROJECT, Project
+    from support.warehouse import PROJECT, Project
 
     return Project(PROJECT, Path(tmp_path_factory.mktemp("target")))
 
@@ -23,7 +26,7 @@ def project(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def project_with_prices(project, tmp_path_factory: pytest.TempPathFactory):
     """A copy of it with a feed of each kind."""
-    from tables import with_prices
+    from support.tables import with_prices
 
     return with_prices(project, Path(tmp_path_factory.mktemp("prices")) / "project")
 
@@ -31,7 +34,7 @@ def project_with_prices(project, tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory):
     """The local Snowflake of all tests: each has an account of its own there."""
-    from snowflake_warehouse import server
+    from support.snowflake_warehouse import server
 
     with server(Path(tmp_path_factory.mktemp("snowflake"))) as found:
         yield found
@@ -40,7 +43,7 @@ def running(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def on_snowflake(running, tmp_path_factory: pytest.TempPathFactory):
     """The project at hand, parsed for Snowflake."""
-    from snowflake_warehouse import snowflake_project
+    from support.snowflake_warehouse import snowflake_project
 
     return snowflake_project(Path(tmp_path_factory.mktemp("project")), running.environment())
 

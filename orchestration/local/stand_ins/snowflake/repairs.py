@@ -1,8 +1,8 @@
 """What fakesnow 0.11.18 lacks of Snowflake, one repair each: the larger ones beside this module, the small ones here.
 
-Every repair says what Snowflake documents and what fakesnow does instead; `tests/python/test_snowflake_emulator.py`
-runs each of its statements on fakesnow as it comes and tells when a repair is no longer needed. No repair knows a
-table, a column or a model of this project. Pages are below https://docs.snowflake.com/en/.
+Every repair says what Snowflake documents and what fakesnow does instead;
+`tests/python/snowflake/test_snowflake_emulator.py` runs each of its statements on fakesnow as it comes and tells when a
+repair is no longer needed. No repair knows a table, a column or a model of this project. Pages are below https://docs.snowflake.com/en/.
 """
 
 from string import Template

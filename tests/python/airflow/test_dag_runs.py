@@ -1,0 +1,510 @@
+"""Real runs of the DAG: a real scheduler, S3, chat and mail. One Airflow for all; each test has a day of its own."""
+
+import html
+import tempfile
+import time
+from collections import Counter
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import httpx
+import psutil
+import pytest
+
+from orchestration.local.demos import table_files as demo_tables
+from orchestration.local.stand_ins.chat import CHAT_TOKEN
+from orchestration.local.stand_ins.mail import MAIL_PASSWORD
+from orchestration.local.stand_ins.s3 import KEY, SECRET
+from support.airflow_fixtures import airflow_in, files_with
+from support.reference import TABLES, Reference
+from support.sales_files import row
+from support.warehouse import compare_tables
+
+# What the tests of this file share is made once.
+pytestmark = pytest.mark.xdist_group("dag_runs")
+
+HEADER = "sale_id,store_id,customer_id,product_id,quantity,unit_price,discount_amount,currency,sold_at,updated_at\n"
+
+
+def sales(day, count, prefix="s"):
+    """A file of good sales."""
+    row = "{key},store,,product,2,3.50,,EUR,{day}T10:00:00Z,{day}T11:00:00Z\n"
+    return (HEADER + "".join(row.format(key=f"{prefix}-{day}-{i}", day=day) for i in range(count))).encode()
+
+
+@pytest.fixture(scope="module")
+def airflow():
+    """Airflow with its schedules on, and patience for one poke and for two missed heartbeats only."""
+    settings = {
+        "PIPELINES_WAIT_SECONDS": "10",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    }
+    # Not in pytest's own folder: the next pytest that starts takes it from PostgreSQL, which as root is another user.
+    with (
+        tempfile.TemporaryDirectory(prefix="airflow-runs-", ignore_cleanup_errors=True) as folder,
+        airflow_in(Path(folder), schedules=True, settings=settings) as session,
+    ):
+        yield session
+
+
+@pytest.fixture(scope="module")
+def scheduled(airflow):
+    """The run that the schedule starts by itself, of yesterday; its file has come."""
+    airflow.airflow.wait_for_dag(airflow.dag_id)
+    # The day whose interval has ended last; all days that it may be have a file.
+    days = [datetime.fromtimestamp(time.time() - back * 86400, UTC).date().isoformat() for back in (1, 2)]
+    for day in days:
+        airflow.land(day, sales(day, 20))
+    airflow.airflow.unpause(airflow.dag_id)
+    deadline = time.monotonic() + 60
+    while not (runs := airflow.airflow.call("GET", f"dags/{airflow.dag_id}/dagRuns")["dag_runs"]):
+        assert time.monotonic() < deadline, "the schedule started no run"
+        time.sleep(0.5)
+    assert [run["run_type"] for run in runs] == ["scheduled"]
+    return runs[0], airflow.airflow.wait(airflow.dag_id, runs[0]["dag_run_id"])
+
+
+@pytest.fixture
+def told(airflow, scheduled):
+    """What chat and mail receive from now on."""
+    chat, mail = len(airflow.chat.messages), len(airflow.mail.messages)
+    return lambda: (
+        [m["text"] for m in airflow.chat.messages[chat:]],
+        [m["text"] for m in airflow.mail.messages[mail:]],
+    )
+
+
+def test_the_scheduled_run_loads_the_day_before(airflow, scheduled):
+    facts, run = scheduled
+    day = facts["logical_date"][:10]
+    assert run.state == "success"
+    started = datetime.fromisoformat(facts["run_after"])
+    assert (started - datetime.fromisoformat(facts["data_interval_start"])).days == 1
+    assert (started.hour, started.date().isoformat()) == (2, facts["data_interval_end"][:10])
+    loaded = airflow.query("select distinct source_file from prod.daily_sales")
+    assert loaded == [(f"raw/sales/{day}/sales_export.csv",)]
+    assert [m["text"] for m in airflow.chat.messages] == [
+        f"✅ DAG daily_sales_etl_v2 completed for {day}\n"
+        "Loaded 1 file, rows: 20 received, 20 current, 0 superseded, 0 rejected"
+    ]
+    assert airflow.mail.messages == []
+
+
+def test_a_run_by_hand_without_a_date_loads_today_though_chat_hangs_and_a_model_fails_once(
+    airflow, scheduled, monkeypatch
+):
+    """The model fails on a table that somebody has changed, and is healed by its retry once that is mended."""
+    today = datetime.now(UTC).date().isoformat()
+    airflow.land(today, sales(today, 30))
+    monkeypatch.setattr(airflow.chat, "keep", lambda message: time.sleep(60))
+    broken = "load_to_prod.sales_by_day_model_build"
+    write(airflow, "alter table prod.sales_by_day rename column net to earned")
+
+    client = airflow.airflow
+    run_id = client.call("POST", f"dags/{airflow.dag_id}/dagRuns", json={"logical_date": None})["dag_run_id"]
+    mended = []
+
+    def mend(task):
+        if task.task == broken and task.state == "up_for_retry" and not mended:
+            mended.append(write(airflow, "alter table prod.sales_by_day rename column earned to net"))
+
+    run = client.wait(airflow.dag_id, run_id, on_change=mend)
+    tasks = {task.task: task for task in run.tasks}
+    assert run.state == "success"
+    assert tasks[broken].tries >= 2
+    assert tasks["notify_success"].seconds < 15
+    assert "No message by chat: TimeoutError" in client.log(airflow.dag_id, run_id, tasks["notify_success"])
+    assert airflow.query(f"select count(*) from prod.daily_sales where source_file like '%{today}%'") == [(30,)]
+    assert airflow.mail.messages == []
+
+
+def test_tables_are_synced_each_by_itself_and_an_idle_hour_starts_no_dbt(airflow, told):
+    """The run that the schedule starts by itself builds all tables; one of its files is refused."""
+    client, dag_id = airflow.airflow, "table_sync"
+    for key, content in (demo_tables.second_hour() | demo_tables.first_hour()).items():
+        broken = key == demo_tables.path("orders", 1)
+        airflow.services.s3.land(key, content.replace(b"order_total", b"total") if broken else content)
+    run = scheduled_tables(client)
+    states = {task.task: task.state for task in run.tasks}
+    assert run.state == "failed"
+    assert {task for task, state in states.items() if state != "success"} == {"validate_orders", "notify_success"}
+    assert airflow.query("select count(*) from prod.customers") == [(demo_tables.CUSTOMERS - 3,)]
+    assert airflow.query("select count(*) from prod.orders") == [(demo_tables.ORDERS,)]
+    chat, mail = told()
+    # Sales of other tests have no product and warn.
+    for texts in (chat, mail):
+        (text,) = (text for text in texts if "DAG table_sync failed for " in text)
+        assert "Task: validate_orders" in text
+        assert "the header lacks order_total and has total, which the contract does not know" in text
+
+    # Nothing has changed, so the refused file makes no second alert.
+    idle = client.wait(dag_id, client.start(dag_id, "2024-01-03T05:00"))
+    assert idle.state == "success"
+    assert {task.task for task in idle.tasks if task.state != "skipped"} == {"find_new_files"}
+
+    # Mended; an order whose customer has not come is told, and loaded.
+    key = demo_tables.path("orders", 1)
+    airflow.services.s3.land(key, demo_tables.second_hour()[key])
+    run = client.wait(dag_id, client.start(dag_id, "2024-01-03T06:00"))
+    assert run.state == "success"
+    assert {task.task for task in run.tasks if task.state == "success"} == {
+        "find_new_files", "sync_orders", "validate_orders", "notify_success"
+    }  # fmt: skip
+    warned, synced = told()[0][-2:]
+    assert "orders_have_their_customers: Got 1 result, configured to warn if != 0\n  from_field=C" in warned
+    assert (
+        "\n  All of it: `.venv/bin/dbt show --limit 1000 --output json --select orders_have_their_customers`" in warned
+    )
+    [validated] = [task for task in run.tasks if task.task == "validate_orders"]
+    assert "orders_have_their_customers has found: from_field=C" in client.log(dag_id, run.run_id, validated, lines=200)
+    assert "orders: 1 new file; rows now: 521 received, 421 current, 100 superseded, 0 rejected" in synced
+
+    # A sync that is cleared by itself does its work once more.
+    clear(client, dag_id, run.run_id, "sync_orders", downstream=False)
+    run = client.wait(dag_id, run.run_id)
+    [sync] = [task for task in run.tasks if task.task == "sync_orders"]
+    assert (run.state, sync.state, sync.tries) == ("success", "success", 2)
+    assert "staging.newest_orders" in client.log(dag_id, run.run_id, sync, lines=200)
+    client.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
+
+
+def clear(client, dag_id, run_id, task, downstream=True):
+    """Lets one task of a run run again, with what follows it or without."""
+    again = {"dag_run_id": run_id, "task_ids": [task], "include_downstream": downstream}
+    client.call("POST", f"dags/{dag_id}/clearTaskInstances", json=again | {"dry_run": False, "only_failed": False})
+
+
+def scheduled_tables(client):
+    """The run of the tables that the schedule starts once it may."""
+    client.wait_for_dag("table_sync")
+    client.unpause("table_sync")
+    deadline = time.monotonic() + 60
+    while not (runs := client.call("GET", "dags/table_sync/dagRuns")["dag_runs"]):
+        assert time.monotonic() < deadline, "the schedule started no run"
+        time.sleep(0.5)
+    return client.wait("table_sync", runs[0]["dag_run_id"])
+
+
+SECRETS = (KEY, SECRET, CHAT_TOKEN, CHAT_TOKEN.partition("/")[2], MAIL_PASSWORD)
+
+
+def test_no_credential_is_shown_though_all_of_them_are_refused(airflow, told):
+    """Neither in a log nor in a rendered template, an error or a message, of these runs or any other."""
+    client, day, tables = airflow.airflow, "2024-01-14", "table_sync"
+    scheduled_tables(client)
+    airflow.land(day, sales(day, 10))
+    airflow.chat.refuses = airflow.mail.refuses = True
+    authenticate(airflow, from_now_on=True)
+    try:
+        runs = {airflow.dag_id: client.start(airflow.dag_id, day), tables: client.start(tables, f"{day}T00:00")}
+        ended = {dag_id: client.wait(dag_id, run_id) for dag_id, run_id in runs.items()}
+        assert not [text for texts in told() for text in texts if day in text]
+    finally:
+        authenticate(airflow, from_now_on=False)
+        airflow.chat.refuses = airflow.mail.refuses = False
+    shown = airflow.shown()
+    for dag_id, run in ended.items():
+        assert run.state == "failed"
+        [failed] = [task for task in run.tasks if task.state == "failed"]
+        log = client.log(dag_id, run.run_id, failed, lines=100)
+        refused = "HeadObject operation: Forbidden" if dag_id == airflow.dag_id else "the connection aws_default"
+        for says in (refused, "No message by chat: ", "No message by mail: SMTPAuthenticationError: (535"):
+            assert says in log, log
+    assert [secret for secret in SECRETS if secret in shown] == []
+    # Logs, messages, the warehouse and what PostgreSQL keeps for Airflow.
+    assert files_with(airflow.warehouse.parent, SECRETS) == []
+    client.call("PATCH", f"dags/{tables}", json={"is_paused": True})
+
+
+def authenticate(airflow, from_now_on):
+    """Whether S3 asks who reads, and takes nobody."""
+    httpx.post(
+        f"{airflow.services.s3.endpoint}/moto-api/reset-auth", content=b"0" if from_now_on else b"inf", trust_env=False
+    ).raise_for_status()
+
+
+def test_a_held_file_touches_nothing_and_is_told_while_the_others_load(airflow, told):
+    day = "2024-01-06"
+    before = airflow.query("select * from prod.daily_sales order by all")
+    airflow.land(day, HEADER.encode())
+    airflow.land(day, sales(day, 10), name="late_stores.csv")
+    airflow.land(day, sales(day, 10) + b'"', name="broken.csv")
+    run = airflow.run(day)
+    states = {task.task: task.state for task in run.tasks}
+    assert run.state == "failed"
+    assert [task for task, state in states.items() if state == "failed"] == ["update_metrics.files_to_mend_model_build"]
+    assert states["load_to_prod.sales_by_day_model_build"] == "success"
+    after = airflow.query("select * from prod.daily_sales order by all")
+    assert set(before) <= set(after)
+    assert {row[-2] for row in set(after) - set(before)} == {f"raw/sales/{day}/late_stores.csv"}
+
+    chat, mail = told()
+    for (text,) in (chat, mail):
+        assert f"DAG daily_sales_etl_v2 failed for {day}" in text
+        assert f"File held: raw/sales/{day}/sales_export.csv. Check: row_count. Rows: 0 of 0." in text
+        assert f"File refused: raw/sales/{day}/broken.csv" in text
+        assert "/tasks/update_metrics.files_to_mend_model_build" in text
+    assert airflow.mail.messages[-1]["to"] == ["data-alerts@company.com"]
+    # The log, which the alert links to, says the same, and what to type.
+    [failed] = [task for task in run.tasks if task.state == "failed"]
+    log = airflow.airflow.log(airflow.dag_id, run.run_id, failed, lines=200)
+    assert f"no_file_to_mend has found: state=held, source_file=raw/sales/{day}/sales_export.csv, " in log
+    assert f"state=refused, source_file=raw/sales/{day}/broken.csv, source_record=12, " in log
+    assert f"  If it is right as it is: make release FILE=raw/sales/{day}/sales_export.csv REASON=" in log
+    [load] = [task for task in run.tasks if task.task == "extract_to_staging.raw_sales_run"]
+    assert f"REFUSED raw/sales/{day}/broken.csv" in airflow.airflow.log(airflow.dag_id, run.run_id, load, lines=200)
+
+
+def test_a_mended_file_loads_once_the_failed_run_is_cleared(airflow, told):
+    """What a person does after an alert; the run's deadline must not be in the way."""
+    day = "2024-01-08"
+    airflow.land(day, sales(day, 10) + b'"')
+    assert airflow.run(day).state == "failed"
+    airflow.land(day, sales(day, 12))
+    airflow.airflow.clear(airflow.dag_id, f"manual__{day}")
+    assert airflow.airflow.wait(airflow.dag_id, f"manual__{day}").state == "success"
+    assert airflow.query(f"select count(*) from prod.daily_sales where source_file like '%{day}%'") == [(12,)]
+    chat, _ = told()
+    assert [text.split("\n")[0] for text in chat] == [
+        f"❌ DAG daily_sales_etl_v2 failed for {day}",
+        f"✅ DAG daily_sales_etl_v2 completed for {day}",
+    ]
+
+
+def test_a_file_that_does_not_come_is_told(airflow, told):
+    run = airflow.run("2024-01-07")
+    states = {task.task: task.state for task in run.tasks}
+    assert run.state == "failed"
+    assert states.pop("wait_for_sales_file") == "failed"
+    assert set(states.values()) == {"upstream_failed"}
+    chat, mail = told()
+    for (text,) in (chat, mail):
+        assert "Problem: raw/sales/2024-01-07/sales_export.csv has not come." in text
+        assert "What to do: The day" in text
+
+
+def test_a_worker_that_is_lost_in_the_load_is_made_good_by_the_retry(airflow, told):
+    kill(airflow, told, "2024-01-10", ["load_to_prod.daily_sales_model_build"], worker=True, restated=False)
+
+
+# A callback that comes while the dag-processor reads the file waits until it is read again, 60 seconds later.
+UNTIL_TOLD = 150
+
+
+@pytest.mark.parametrize(
+    ("worker", "tables", "day"),
+    [
+        pytest.param(False, False, "2024-01-12", id="task"),
+        pytest.param(False, True, "2024-01-13", id="task of each DAG", marks=pytest.mark.long),
+        pytest.param(True, True, "2024-01-15", id="worker of each DAG", marks=pytest.mark.long),
+    ],
+)
+def test_what_is_killed_at_every_try_is_told_once_by_its_run(airflow, told, worker, tables, day):
+    """Most often it is out of memory. Airflow calls no task then; for a lost worker it does, without saying why."""
+    client = airflow.airflow
+    airflow.land(day, sales(day, 10))
+    assert airflow.run(day).state == "success"
+    killed = {(airflow.dag_id, f"manual__{day}"): "extract_to_staging.raw_sales_run"}
+    wanted = [f"❌ DAG {airflow.dag_id} failed for {day}"]
+    if tables:
+        scheduled_tables(client)
+        key = f"raw/products/{day}/00/products.csv"
+        airflow.services.s3.land(key, demo_tables.second_hour()[demo_tables.path("products", 1)])
+        run_id = client.start("table_sync", f"{day}T00:00")
+        assert client.wait("table_sync", run_id).state == "success"
+        killed["table_sync", run_id] = "sync_products"
+        wanted.append(f"❌ DAG table_sync failed for {day}T00:00")
+    # They wait for the warehouse, so that none of them can end before it is killed.
+    with held(airflow.warehouse):
+        for (dag_id, run_id), task in killed.items():
+            clear(client, dag_id, run_id, task)
+        kill_every_try(client, killed, worker)
+    for (dag_id, run_id), task in killed.items():
+        run = client.wait(dag_id, run_id)
+        assert run.state == "failed"
+        assert {one.task: (one.state, one.tries) for one in run.tasks}[task] == ("failed", 5)
+    deadline = time.monotonic() + UNTIL_TOLD
+    while not all(any(line in text for text in texts) for texts in told() for line in wanted):
+        assert time.monotonic() < deadline, f"nobody was told: {told()}"
+        time.sleep(0.5)
+    for texts in told():
+        for line, task in zip(wanted, killed.values(), strict=True):
+            [text] = [html.unescape(text) for text in texts if f"{line}\n" in text]
+            assert f"\nTask: {task}\nProblem: the task's process ended without a word: it was killed" in text
+            assert f"/tasks/{task}" in text
+    # Airflow has been through all failures of this session by now: none was told twice, by its task and by its run.
+    failures = [text.split("\nProblem: ")[0] for text in (m["text"] for m in airflow.chat.messages) if text[0] == "❌"]
+    assert max(Counter(failures).values()) == 1
+    if tables:
+        client.call("PATCH", "dags/table_sync", json={"is_paused": True})
+
+
+def kill_every_try(client, tasks, worker):
+    """Kills the process of a task, or its worker, as often as it starts, until they have failed; by DAG and run."""
+    deadline = time.monotonic() + 240
+    while True:
+        assert time.monotonic() < deadline, f"these did not end: {tasks}"
+        found = {
+            one["id"]: one["state"]
+            for (dag_id, run_id), task in tasks.items()
+            for one in [client.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task}")]
+        }
+        if set(found.values()) == {"failed"}:
+            return
+        for process in psutil.process_iter(["cmdline"]):
+            if "".join(process.info["cmdline"] or []).strip() in {f"airflow worker -- {one}" for one in found}:
+                # The worker first, or it would tell how its task has ended.
+                for one in [process.parent(), process] if worker else [process]:
+                    one.kill()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("committed", [False, True], ids=["at work", "committed"])
+@pytest.mark.parametrize("worker", [False, True], ids=["task", "worker"])
+def test_a_day_of_which_every_group_is_killed_ends_well(airflow, told, worker, committed):
+    tasks = [
+        "extract_to_staging.raw_sales_run",
+        "transform_sales.typed_sales_run",
+        "load_to_prod.daily_sales_model_build",
+        "update_metrics.load_metrics_model_build",
+    ]
+    # The checks write nothing.
+    tasks += [] if committed else ["quality_checks"]
+    kill(airflow, told, day := f"2024-02-0{1 + worker + 2 * committed}", tasks, worker, committed)
+    # A run that is cleared without need says so, though it is not the first of its day.
+    assert airflow.run(day).state == "success"
+    assert "Nothing to do: no file is new or restated. Loaded before: 2 files" in told()[0][-1]
+
+
+@pytest.mark.long
+def test_tables_whose_syncs_are_killed_are_made_good_by_their_retries(airflow, scheduled):
+    client, dag_id = airflow.airflow, "table_sync"
+    scheduled_tables(client)
+    # The changes of the second hour at eight o'clock, which no other test has loaded.
+    second = demo_tables.second_hour()
+    changes = {key.replace("/01/", "/08/"): data.replace(b"T01:", b"T08:") for key, data in second.items()}
+    everything = demo_tables.first_hour() | changes
+    names = ("customers", "inventory", "orders", "products")
+    for hour, files, committed in ((8, everything, False), (9, demo_tables.mended_orders(), True)):
+        for key, content in files.items():
+            airflow.services.s3.land(key, content)
+        syncs = {"sync_orders"} if committed else {f"sync_{name}" for name in names}
+        run_id = client.start(dag_id, f"2024-01-03T{hour:02}:00")
+        tasks = client.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 100})
+        killed = {one["id"]: one["task_id"] for one in tasks["task_instances"] if one["task_id"] in syncs}
+        hunt(airflow.warehouse, killed, worker=False, committed=committed)
+        run = client.wait(dag_id, run_id)
+        assert run.state == "success"
+        assert {task.task for task in run.tasks if task.tries == 2} == syncs
+        idle = {f"{stage}_{name}" for stage in ("sync", "validate") for name in names if f"sync_{name}" not in syncs}
+        assert {task.task for task in run.tasks if task.state == "skipped"} == idle
+    assert airflow.query("select count(*) from prod.customers") == [(demo_tables.CUSTOMERS - 3,)]
+    rows = airflow.query("select count(*), count(*) filter (where source_file like '%/02/%') from prod.orders")
+    # A hundred and twenty-one of them came in the second hour.
+    assert rows == [(demo_tables.ORDERS + 121, 50)]
+    client.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
+
+
+def kill(airflow, told, day, tasks, worker, committed=False, restated=True):
+    """Runs a day, the first try of some tasks killed, and with it a restatement of its files: it ends as if not."""
+    client, dag, expected, tries = airflow.airflow, airflow.dag_id, Reference(), Counter()
+    corrected, rejected = row(f"s-{day}-3", day, updated_at=f"{day}T12:00:00Z"), row("x", day, quantity="0")
+    states = [
+        {"late_stores.csv": sales(day, 20, "late"), "sales_export.csv": sales(day, 30)},
+        {
+            "late_stores.csv": sales(day, 20, "late") + f"{corrected}\n{rejected}\n".encode(),
+            "sales_export.csv": sales(day, 29),
+        },
+    ][0 if restated else 1 :]
+    for files in states:
+        for name, content in files.items():
+            airflow.land(day, content, name=name)
+        expected.load({f"raw/sales/{day}/{name}": content for name, content in files.items()})
+        if files is not states[-1]:
+            first = airflow.run(day)
+            assert first.state == "success"
+            tries.update({task.task: task.tries for task in first.tasks})
+    run_id = client.start(dag, day)
+    found = client.call("GET", f"dags/{dag}/dagRuns/{run_id}/taskInstances", params={"limit": 100})["task_instances"]
+    hunt(airflow.warehouse, {one["id"]: one["task_id"] for one in found if one["task_id"] in tasks}, worker, committed)
+    run = client.wait(dag, run_id)
+    assert run.state == "success", run
+    again = {task.task: task.tries - tries[task.task] for task in run.tasks}
+    assert again == {task: 2 if task in tasks else 1 for task in again}
+
+    of_day = {name: "day" if name == "prod.sales_by_day" else "file_date" for name in TABLES}
+    of_day["prod.daily_sales"] = "sold_at::date"
+    rows = {
+        name: Counter(airflow.query(f"select {', '.join(columns)} from {name} where {of_day[name]} = '{day}'"))
+        for name, columns in TABLES.items()
+    }
+    compare_tables(expected.tables(), rows)
+    chat, mail = told()
+    assert [text.split(", rows")[0] for text in chat] == [
+        f"✅ DAG daily_sales_etl_v2 completed for {day}\nLoaded 2 files"
+    ] * len(states)
+    assert mail == []
+
+
+def hunt(warehouse, tries, worker, committed):
+    """Kills each of some tries, by their ids, when it has opened the warehouse; or when it has committed something."""
+    deadline = time.monotonic() + 240
+    log = warehouse.with_name(f"{warehouse.name}.wal")
+    while tries:
+        assert time.monotonic() < deadline, f"these did not come to be killed: {tries}"
+        processes = {"".join(one.info["cmdline"] or []).strip(): one for one in psutil.process_iter(["cmdline"])}
+        for ti in list(tries):
+            task = processes.get(f"airflow worker -- {ti}")
+            if not (task and holds(task, warehouse)):
+                continue
+            parent, before = task.parent(), size(log)
+            assert "LocalExecutor" in " ".join(parent.cmdline()), f"the parent of a task is no worker: {parent}"
+            while committed and size(log) in (0, before):
+                time.sleep(0.001)
+                assert task.is_running(), f"it ended before it was killed: {tries[ti]}"
+            # The worker first, or it would tell how its task has ended.
+            for process in [parent, task] if worker else [task]:
+                process.kill()
+            del tries[ti]
+        time.sleep(0.02)
+
+
+def size(file):
+    """A file's size; 0 if there is none."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def holds(process, warehouse):
+    """Whether a process has the warehouse open."""
+    try:
+        return str(warehouse) in {file.path for file in process.open_files()}
+    except psutil.NoSuchProcess:
+        return False
+
+
+def write(airflow, statement):
+    """Changes the warehouse by hand, as soon as no task holds it."""
+    with held(airflow.warehouse) as connection:
+        connection.execute(statement)
+    return True
+
+
+@contextmanager
+def held(warehouse):
+    """A connection to the warehouse, as soon as no task holds it; tasks wait for it meanwhile."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            connection = duckdb.connect(warehouse)
+            break
+        except duckdb.IOException:
+            assert time.monotonic() < deadline, "the warehouse was held all the time"
+            time.sleep(0.2)
+    with connection:
+        yield connection

@@ -1,0 +1,92 @@
+"""The bench's yardstick keeps the same promises: the same files make the same tables, and a difference is seen."""
+
+import shutil
+import subprocess
+import sys
+
+import duckdb
+import pytest
+from rich.progress import Progress
+
+from bench import baseline
+from bench import tables as bench_tables
+from bench.bench import COMPARED, Batch, Bench, compare
+from bench.data import KEYS, write_file
+from bench.measure import Cost, run
+from support.warehouse import DATABASE, PROJECT, Project, Warehouse
+
+SIZE = 2_000
+
+
+@pytest.mark.parametrize("keys", KEYS)
+def test_the_yardstick_makes_the_same_tables(project: Project, tmp_path, keys: str) -> None:
+    warehouse = Warehouse(project, tmp_path / "warehouse")
+    theirs = tmp_path / "theirs.duckdb"
+    for day in range(3):
+        file = write_file(warehouse.root, day, day * SIZE, SIZE, keys)
+        baseline.load(theirs, warehouse.root, file)
+        assert not warehouse.build().red
+    compare(warehouse.folder / DATABASE, theirs)
+
+    overtaken = warehouse.query("select min(superseded_rows) from prod.load_ledger where file_date < '2024-01-03'")
+    assert overtaken > [(10,)]
+    with duckdb.connect(str(theirs)) as connection:
+        connection.execute("update prod.daily_sales set quantity = quantity + 1 where source_record = 7")
+    with pytest.raises(RuntimeError, match=r"prod\.daily_sales differs"):
+        compare(warehouse.folder / DATABASE, theirs)
+
+
+def test_the_memory_of_a_command_is_its_own(tmp_path) -> None:
+    """Not that of the bench, which may have held more, as here."""
+    ballast = bytearray(400 << 20)
+    ballast[:: 1 << 12] = b"x" * len(ballast[:: 1 << 12])
+    small, large = (run([sys.executable, "-c", f"x = b'x' * ({mb} << 20)"], {}, tmp_path).memory for mb in (1, 100))
+    assert small < 60
+    assert 80 < large - small < 120
+    with pytest.raises(RuntimeError, match="ended with 3:\nno luck"):
+        run([sys.executable, "-c", "print('no luck'); exit(3)"], {}, tmp_path)
+
+
+@pytest.mark.parametrize("of", ["our side", "the yardstick"])
+def test_what_is_called_correct_is_compared(monkeypatch, tmp_path, of: str) -> None:
+    """Of random keys nothing but that is promised."""
+    bench = Bench(tmp_path / "bench", Progress(disable=True), repeats=2)
+
+    def load(side: str):
+        def loaded(self, root, *arguments):
+            """Of the rows that are compared one stands for all."""
+            warehouse = next(path for path in arguments if str(path).endswith(DATABASE))
+            with duckdb.connect(str(warehouse)) as connection:
+                connection.execute("create schema if not exists prod; create schema if not exists staging")
+                for table, columns in COMPARED.items():
+                    rows = 2 if side == of and table == "prod.daily_sales" else 1
+                    one = "1 as x" if columns == "*" else ", ".join(f"1 as {name}" for name in columns.split(", "))
+                    connection.execute(f"create table {table} as select {one} from range({rows})")
+            return Cost(1, 1)
+
+        return loaded
+
+    monkeypatch.setattr(Bench, "dbt", load("our side"))
+    monkeypatch.setattr(Bench, "baseline", load("the yardstick"))
+    with pytest.raises(RuntimeError, match=r"prod\.daily_sales differs from the baseline's in 1 rows"):
+        bench.builds([Batch(10, 0, "random", 10)])
+
+
+@pytest.mark.long
+def test_random_keys_are_built_as_the_yardstick_builds_them(tmp_path) -> None:
+    bench = Bench(tmp_path / "bench", Progress(disable=True), repeats=1)
+    (cost,) = bench.builds([Batch(SIZE, SIZE, "random", SIZE)])
+    assert cost.cpu > 0
+
+
+def test_starts_of_dbt_are_counted(tmp_path) -> None:
+    """Whatever starts it, in the processes that have loaded what Airflow's scheduler loads."""
+    (tmp_path / "orchestration").mkdir()
+    for name in ("__init__.py", "warm_up.py"):
+        shutil.copy(PROJECT / "orchestration" / name, tmp_path / "orchestration")
+    with (tmp_path / "orchestration" / "warm_up.py").open("a") as file:
+        file.write(bench_tables.COUNTING)
+    start = "from dbt.cli.main import dbtRunner; assert dbtRunner().invoke(['deps', '--help']).success"
+    for command in (f"import orchestration.warm_up; {start}; {start}", start):
+        subprocess.run([sys.executable, "-c", command], cwd=tmp_path, check=True, capture_output=True)
+    assert len((tmp_path / bench_tables.STARTS).read_text().splitlines()) == 2
