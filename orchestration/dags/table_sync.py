@@ -2,7 +2,8 @@
 ### Tables
 
 Every hour: takes what is new or restated of each configured table from the landing zone to production, behind the gate.
-A table is a feed below `models/feeds` whose rows readers see in `models/marts/tables`; the tasks follow from dbt's manifest.
+A table is a feed below `models/feeds` whose rows readers see in `models/marts/tables`; the tasks follow from dbt's
+manifest.
 
 | task | what |
 |---|---|

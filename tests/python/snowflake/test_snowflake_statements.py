@@ -97,7 +97,8 @@ def test_what_a_merge_reads_it_reads_under_the_lock(second_day) -> None:
     begins = [place for place, text in enumerate(merge) if text.lower() == "begin"]
     assert len(begins) == 3
     assert all(merge[place + 1].startswith("update analytics.staging.merge_lock") for place in begins)
-    filled = [merge[begins[0] + place].split()[2] for place in (2, 3, 4)]
+    filled = [merge[begins[1] + place].split()[2] for place in (2, 3, 4)]
+    # Of typed_sales is the first, of daily_sales the second.
     assert filled == ["analytics.prod.daily_sales__dbt_tmp", "merge_changes", "merge_entering"]
 
 
