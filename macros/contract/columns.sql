@@ -1,4 +1,4 @@
-{#- The contract of a feed: the columns of the model that names the feed (macros/feeds.sql), those that say where a
+{#- The contract of a feed: the columns of the model that names the feed (feeds.sql), those that say where a
     row came from left out. A column has a data_type and under `config.meta`: `required` (may not be empty),
     `optional` (the file may lack the column), `default` (what empty stands for), `rule` (a condition over typed
     columns and file_date) with `says` (the reason, after the column's name), `listed_in` (a seed of accepted

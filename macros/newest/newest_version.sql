@@ -2,7 +2,7 @@
     is a plain select from clean_<feed>. It also selects `landing_id`, which says with which content of which file a
     row came, and which the table does not keep.
 
-      unique_key  the key, a list of columns
+      unique_key  the key, a list of columns; if it is not said, the contract's
       meta.loads  the feed whose files it is made of
       meta.day    the column by whose day totals are counted, if some are
 
@@ -10,6 +10,7 @@
     refresh all files arrive, in an empty table. -#}
 {% materialization newest_version, default %}
     {%- set feed = feed_of(config.meta_require('loads')) -%}
+    {%- do stop_if_the_key_is_another(feed) -%}
     {%- set target, existing = this.incorporate(type='table'), load_relation(this) -%}
     {%- set anew = existing is none or not existing.is_table or should_full_refresh() -%}
 
@@ -76,6 +77,18 @@ where landing_id in
     {#- So that `state:modified` sees a change of the merge: dbt looks for calls, and takes no notice of
         materializations. -#}
     {%- if false -%}{%- do materialization_newest_version_default() -%}{%- endif -%}
+{% endmacro %}
+
+
+{#- What readers of the model take for its key is what the merge goes by. -#}
+{% macro stop_if_the_key_is_another(feed) %}
+    {%- set key = config.get('unique_key') or feed.key -%}
+    {%- if key | list != feed.key | list -%}
+        {{ exceptions.raise_compiler_error(
+            'The unique_key of ' ~ this.identifier ~ ' is ' ~ key | join(', ') ~ ', and the key of the contract in '
+            ~ feed.contract ~ ' is ' ~ feed.key | join(', ') ~ '. Nothing was merged. Write the same in both.'
+        ) }}
+    {%- endif -%}
 {% endmacro %}
 
 

@@ -47,7 +47,7 @@
 {% endmacro %}
 
 
-{#- What orchestration/release.py shows is what is logged. -#}
+{#- What orchestration/commands/release.py shows is what is logged. -#}
 {% macro stop_release(problem) %}
     {%- do log(problem, info=true) -%}
     {{ exceptions.raise_compiler_error(problem) }}
