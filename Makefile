@@ -109,7 +109,7 @@ lint: setup ## ruff, the contracts and sqlfluff
 
 .PHONY: test
 test: setup lint ## Everything that CI runs
-	$(BIN)/pytest -m 'not long and not smoke' --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest -m 'not long and not smoke' --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: test-fast
 test-fast: setup ## What needs neither dbt nor a server
@@ -117,7 +117,7 @@ test-fast: setup ## What needs neither dbt nor a server
 
 .PHONY: test-long
 test-long: setup ## A thousand histories, all real days, kills at every statement, three runs in every order
-	$(BIN)/pytest -m long --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest -m long --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: statements
 statements: setup ## Record anew what a daily run sends to Snowflake: tests/python/snowflake/daily-run.snowflake.sql
