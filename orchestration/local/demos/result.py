@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestration.local.warehouses import Warehouse
-from orchestration.messages import release_command
+from orchestration.alerts.text import release_command
 
 RECEIVED = """
 select
