@@ -48,15 +48,17 @@ def on_snowflake(running, tmp_path_factory: pytest.TempPathFactory):
     return snowflake_project(Path(tmp_path_factory.mktemp("project")), running.environment())
 
 
-# Groups of tests that wait for servers, or take long: a worker begins with them, so that none comes last and alone.
-FIRST = ("dag_runs", "snowflake", "changed", "trouble", "dag_table_sync")
+# Groups of tests, and modules, that wait for servers or take long: a worker begins with them, so that none comes last
+# and alone.
+FIRST = ("dag_runs", "test_histories", "snowflake", "changed", "trouble", "dag_table_sync")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long groups first, the others in their order."""
+    """The long ones first, the others in their order."""
 
     def place(item: pytest.Item) -> int:
         mark = item.get_closest_marker("xdist_group")
-        return FIRST.index(mark.args[0]) if mark and mark.args[0] in FIRST else len(FIRST)
+        names = {item.path.stem, *(mark.args if mark else ())}
+        return min((FIRST.index(name) for name in names if name in FIRST), default=len(FIRST))
 
     items.sort(key=place)
