@@ -15,9 +15,9 @@
     {%- endfor -%}
     {%- set done = [] -%}
     {%- for schema, table in [
-        (ledger.schema, name ~ '_history'), (ledger.schema, name), (landed.schema, 'newest_' ~ name),
-        (landed.schema, 'rejected_' ~ name), (landed.schema, 'clean_' ~ name), (landed.schema, 'typed_' ~ name),
-        (landed.schema, 'raw_' ~ name)
+        (ledger.schema, name ~ '_history'), (landed.schema, 'versions_' ~ name), (ledger.schema, name),
+        (landed.schema, 'newest_' ~ name), (landed.schema, 'rejected_' ~ name), (landed.schema, 'clean_' ~ name),
+        (landed.schema, 'typed_' ~ name), (landed.schema, 'raw_' ~ name)
     ] -%}
         {%- set there = adapter.get_relation(target.database, schema, table) -%}
         {%- if there -%}
