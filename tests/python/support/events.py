@@ -1,6 +1,7 @@
 """A local Kafka for tests; what its log holds, what has landed, and that the one is the other."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -82,24 +83,24 @@ def compare(address: str, root: Path, partitions: Iterable[int], topic: str = TO
         assert rows.get((generation, partition), []) == records, f"partition {partition}"
 
 
+class Crash(BaseException):
+    """What a run cannot catch."""
+
+
 @contextmanager
-def failing(monkeypatch, place: object, name: str, at: int, before: bool) -> Iterator[None]:
-    """Lets the call number `at` of a function fail, before it does anything or after all of it."""
-    original, calls = getattr(place, name), iter(range(1, 1_000_000))
+def at_call(monkeypatch, place: object, name: str, number: int, before: bool, act: Callable[[], object]):
+    """Lets something happen at a call of a function, before it does anything or after all of it."""
+    original, calls = getattr(place, name), itertools.count(1)
 
     def call(*arguments, **options):
-        number = next(calls)
-        if number == at and before:
-            raise Crash(f"before call {at} of {name}")
+        now = next(calls) == number
+        if now and before:
+            act()
         done = original(*arguments, **options)
-        if number == at:
-            raise Crash(f"after call {at} of {name}")
+        if now and not before:
+            act()
         return done
 
     with monkeypatch.context() as patched:
         patched.setattr(place, name, call)
         yield
-
-
-class Crash(BaseException):
-    """What a run cannot catch."""
