@@ -30,7 +30,12 @@ OURS = {
 }
 # What went wrong on its way is noticed, what is fetched ahead fits into memory, and no request waits long at the end of
 # one partition, for it holds up the next one.
-DEFAULTS = {"check.crcs": True, "queued.max.messages.kbytes": 65536, "fetch.wait.max.ms": 10}
+DEFAULTS = {
+    "group.id": "landing-zone",
+    "check.crcs": True,
+    "queued.max.messages.kbytes": 65536,
+    "fetch.wait.max.ms": 10,
+}
 # One object holds at most about so many bytes of keys and values.
 MOST_BYTES = 32 << 20
 # How long a call to librdkafka waits, so that it is never long until a deadline is seen.
@@ -54,7 +59,7 @@ class Batch:
 class Broker:
     """One topic, read by assigned partitions. The consumer group is only told how far what is landed has come."""
 
-    def __init__(self, settings: Mapping[str, object], topic: str, group: str, patience: float):
+    def __init__(self, settings: Mapping[str, object], topic: str, patience: float):
         """`settings` are librdkafka's, with at least `bootstrap.servers`; `patience` is how many seconds an answer is
         waited for. An `EventsError` says which setting librdkafka does not take."""
         self.settings, self.topic, self.patience = settings, topic, patience
@@ -65,7 +70,7 @@ class Broker:
         # What it logs by itself would go to the terminal, beside the error that says the same.
         self.client = {"error_cb": self._hear, **settings}
         try:
-            self.consumer = Consumer({**DEFAULTS, **self.client, **OURS, "group.id": group}, logger=log)
+            self.consumer = Consumer({**DEFAULTS, **self.client, **OURS}, logger=log)
         except (KafkaException, TypeError, ValueError) as error:
             raise EventsError(f"The settings of the connection to Kafka cannot be: {self._said(error)}.") from None
 
@@ -146,7 +151,10 @@ class Broker:
         return self._batch(records, self.position, ended=self.position >= until)
 
     def commit(self, partition: int, next: int) -> str | None:
-        """Tells the group how far the chain of a partition has come; what hinders that, None if nothing does."""
+        """Tells the group how far the chain of a partition has come, and waits until it knows.
+
+        Returns what hinders that, None if nothing does.
+        """
         try:
             [done] = self.consumer.commit(offsets=[self._at(partition, next)], asynchronous=False)
             error = done.error and KafkaException(done.error)
@@ -174,23 +182,23 @@ class Broker:
         quiet = time.monotonic() + self.patience
         while True:
             messages = self.consumer.consume(wanted, POLL_SECONDS)
-            if messages:
-                quiet = time.monotonic() + self.patience
-            elif time.monotonic() > quiet:
+            heard = False
+            for message in messages:
+                error, partition = message.error(), message.partition()
+                if error is None or error.code() == KafkaError._PARTITION_EOF:
+                    heard, quiet = True, time.monotonic() + self.patience
+                    yield partition, message
+                elif not error.retriable():
+                    raise self._error(error, partition, offsets.get(partition, message.offset()))
+            if deadline and (heard or time.monotonic() >= deadline):
+                return
+            if time.monotonic() > quiet:
                 partition, offset = next(iter(offsets.items()))
                 raise EventsError(
                     f"The broker at {self.address} has said nothing for {self.patience:g} seconds of topic "
                     f"{self.topic}, partition {partition}, from offset {offset} on{self._why()}. Run this again once "
                     "it answers: it reads on from what has landed."
                 )
-            for message in messages:
-                error, partition = message.error(), message.partition()
-                if error is None or error.code() == KafkaError._PARTITION_EOF:
-                    yield partition, message
-                elif not error.retriable():
-                    raise self._error(error, partition, offsets.get(partition, message.offset()))
-            if deadline and (messages or time.monotonic() >= deadline):
-                return
 
     def _at(self, partition: int, offset: int | None = None) -> TopicPartition:
         return TopicPartition(self.topic, partition, *([] if offset is None else [offset]))
@@ -245,11 +253,11 @@ class Broker:
     def _said(self, error: KafkaError | Exception) -> str:
         """What an error says, on one line and without what nobody may read."""
         found = error.args[0] if isinstance(error, KafkaException) else error
-        text = " ".join((found.str() if isinstance(found, KafkaError) else str(found)).split())[:300].rstrip(".: ")
+        text = found.str() if isinstance(found, KafkaError) else str(found)
         for name, value in self.settings.items():
             if SECRET.search(name) and isinstance(value, str) and value:
                 text = text.replace(value, "***")
-        return text
+        return " ".join(text.split())[:300].rstrip(".: ")
 
 
 def _record(message: Message) -> Record:

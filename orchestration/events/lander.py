@@ -65,12 +65,13 @@ class Landed:
 
 
 def land(settings: Mapping[str, object], topic: str, root: str, *, start: str = "earliest", accept_loss: bool = False,
-         group: str = "landing-zone", limits: Limits = LIMITS) -> Landed:  # fmt: skip
+         limits: Limits = LIMITS) -> Landed:  # fmt: skip
     """Lands what a topic has that has not landed yet, below a landing root: a folder, or `s3://bucket[/prefix]`.
 
-    `settings` are librdkafka's, with at least `bootstrap.servers`. `start` is where the very first run begins; it is
-    recorded, and later runs read on. `accept_loss` goes on past events that are proven to be gone, and records them.
-    `group` is told how far the landing zone has come, for a person who looks at its lag; nothing is read from there.
+    `settings` are librdkafka's, with at least `bootstrap.servers`. The group that they name, or `landing-zone`, is told
+    how far the landing zone has come, for a person who looks at its lag; nothing is read from there. `start` is where
+    the very first run begins; it is recorded, and later runs read on. `accept_loss` goes on past events that are proven
+    to be gone, and records them.
 
     Raises `LossError` when events are gone and that is not accepted, `EventsError` for whatever else Kafka or the
     landing zone is not as it should be, `LandingError` when the storage is out of reach: what had landed by then stays.
@@ -81,24 +82,28 @@ def land(settings: Mapping[str, object], topic: str, root: str, *, start: str = 
         raise EventsError(f"{topic!r} cannot be a topic: its name is of A-Z, a-z, 0-9, dots, underscores and hyphens.")
     deadline = time.monotonic() + limits.seconds
     objects = objects_at(root)
-    with closing(Broker(settings, topic, group, limits.patience)) as broker:
+    with closing(Broker(settings, topic, limits.patience)) as broker:
         ends = {partition: broker.watermarks(partition) for partition in broker.partitions()}
-        generation, accepted = _generation(objects, broker, ends, start, accept_loss)
-        return _Run(objects, broker, generation, limits, deadline).land(ends, accepted)
+        generation, tails, accepted = _generation(objects, broker, ends, start, accept_loss)
+        return _Run(objects, broker, generation, limits, deadline).land(ends, tails, accepted)
 
 
 def _generation(objects: Objects, broker: Broker, ends: dict[int, tuple[int, int]], start: str,
-                accept_loss: bool) -> tuple[Generation, list[Loss]]:  # fmt: skip
-    """The generation in force, with nothing of it lost; the first, or the next behind a loss, begins here."""
+                accept_loss: bool) -> tuple[Generation, dict[int, Tail], list[Loss]]:  # fmt: skip
+    """The generation in force and where its chains end; the first, or the next behind a loss, begins here."""
     topic_id = broker.topic_id()
     now = chain.newest(objects, broker.topic)
     if now is None:
         starts = {partition: end[STARTS.index(start)] for partition, end in ends.items()}
         now = chain.begin(objects, Generation(broker.topic, 0, topic_id, start, starts))
-    found = losses.find(objects, broker, now, ends, topic_id)
-    if found and not accept_loss:
+    tails = losses.tails(objects, now, ends)
+    found = losses.find(broker, now, tails, ends, topic_id)
+    if not found:
+        return now, tails, found
+    if not accept_loss:
         raise LossError(losses.text(found, now))
-    return (losses.accept(objects, now, found, ends, topic_id) if found else now), found
+    following = losses.accept(objects, now, found, ends, topic_id)
+    return following, losses.tails(objects, following, ends), found
 
 
 class _Run:
@@ -108,13 +113,12 @@ class _Run:
         self.left = limits.events
         self.notes: list[str] = []
 
-    def land(self, ends: dict[int, tuple[int, int]], accepted: list[Loss]) -> Landed:
-        tails = {partition: self._tail(partition, high) for partition, (_, high) in ends.items()}
+    def land(self, ends: dict[int, tuple[int, int]], tails: dict[int, Tail], accepted: list[Loss]) -> Landed:
         # The farthest behind first, so that none waits for ever where a run's limits end it.
         order = sorted(ends, key=lambda partition: tails[partition].next - ends[partition][1])
         landed = [self._partition(partition, tails[partition], ends[partition][1]) for partition in order]
         landed.sort(key=lambda one: one.partition)
-        return Landed(self.generation.folder, landed, accepted, list(dict.fromkeys(self.notes)))
+        return Landed(self.generation.folder, landed, accepted, self.notes)
 
     def _partition(self, partition: int, end: Tail, until: int) -> Partition:
         first, events, written = end.next, 0, 0
@@ -146,8 +150,8 @@ class _Run:
         return end
 
     def _commit(self, partition: int, next: int) -> None:
-        problem = self.broker.commit(partition, next)
-        if problem:
+        # A group that is out of reach is waited for once.
+        if not self.notes and (problem := self.broker.commit(partition, next)):
             self.notes.append(
                 f"The lag of the consumer group does not show this run: {problem}. Nothing depends on it."
             )

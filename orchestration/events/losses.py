@@ -11,13 +11,24 @@ from orchestration.events.errors import EventsError
 from orchestration.events.objects import Objects
 
 
-def find(objects: Objects, broker: Broker, generation: Generation, ends: Mapping[int, tuple[int, int]],
-         topic_id: str | None) -> list[Loss]:  # fmt: skip
-    """What is gone of a generation, by partition; nothing if its log is the one on the brokers and reaches its chains.
+def tails(objects: Objects, generation: Generation, ends: Mapping[int, tuple[int, int]]) -> dict[int, Tail]:
+    """Where the chains of a generation end, of all partitions that it has or the brokers have.
 
     `ends` are the first and the next offset of each partition that is on the brokers.
     """
-    tails = _tails(objects, generation, ends)
+    partitions = sorted(chain.partitions_of(objects, generation) | ends.keys())
+    return {
+        partition: chain.tail(objects, generation, partition, ends.get(partition, (0, 0))[1])
+        for partition in partitions
+    }
+
+
+def find(broker: Broker, generation: Generation, tails: Mapping[int, Tail], ends: Mapping[int, tuple[int, int]],
+         topic_id: str | None) -> list[Loss]:  # fmt: skip
+    """What is gone of a generation, by partition; nothing if its log is the one on the brokers and reaches its chains.
+
+    `ends` must be older than `tails`: then an end that lies behind a chain's is asked for once more.
+    """
     if generation.topic_id and topic_id and generation.topic_id != topic_id:
         message = "landed up to offset {}, and the topic was deleted and made anew since"
         return [
@@ -53,7 +64,7 @@ def accept(objects: Objects, generation: Generation, found: Sequence[Loss], ends
     """
     lost = {loss.partition for loss in found if loss.kind != "closed"}
     starts = {partition: low for partition, (low, _) in ends.items()}
-    for partition, end in _tails(objects, generation, ends).items():
+    for partition, end in tails(objects, generation, ends).items():
         if not chain.close(objects, generation, partition, end):
             raise EventsError(
                 f"Topic {generation.topic}, partition {partition}: another run has landed events at offset {end.next} "
@@ -73,14 +84,6 @@ def text(found: Sequence[Loss], generation: Generation) -> str:
         "landed. --accept-loss goes on: it reads these partitions from the first offset that is there, and records "
         f"what was lost in {chain.folder_of(generation.topic)}/{generation.generation + 1}/start.json."
     )
-
-
-def _tails(objects: Objects, generation: Generation, ends: Mapping[int, tuple[int, int]]) -> dict[int, Tail]:
-    partitions = sorted(chain.partitions_of(objects, generation) | ends.keys())
-    return {
-        partition: chain.tail(objects, generation, partition, ends.get(partition, (0, 0))[1])
-        for partition in partitions
-    }
 
 
 def _of_the_ends(broker: Broker, generation: Generation, partition: int, end: Tail,

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -256,6 +257,7 @@ def test_the_group_is_told_and_nothing_depends_on_it(kafka, tmp_path):
     kafka.send(TOPIC, numbered(1, 30))
     kafka.fail(COMMIT, *[KafkaError.GROUP_AUTHORIZATION_FAILED] * 9)
     done = run(kafka.address, tmp_path)
+    kafka.fail(COMMIT)
     assert (done.events, len(done.notes)) == (30, 1)
     assert "consumer group does not show this run: " in done.notes[0]
 
@@ -395,3 +397,21 @@ def test_the_demo_events_hold_what_a_log_holds():
     assert 0.01 < 1 - len(set(ids)) / len(ids) < 0.04
     assert all(event["user_id"].startswith("U") for event in good)
     assert len({sent for *_, sent in events}) == len(events)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        *((name, False) for name in ("sasl.password", "ssl.key.password", "ssl.keystore.password", "ssl.key.pem")),
+        *((name, False) for name in ("sasl.username", "sasl.oauthbearer.client.secret", "sasl.oauthbearer.config")),
+        *((name, True) for name in ("client.id", "ssl.ca.location", "sasl.mechanism")),
+    ],
+)
+def test_no_secret_is_in_an_error(name, shown):
+    value = "a  secret\nof several words " * 20
+    settings = {"bootstrap.servers": "127.0.0.1:1", "client.id": "x"} | {name: value}
+    with closing(events_broker.Broker({"bootstrap.servers": "127.0.0.1:1"}, TOPIC, 1)) as client:
+        client.settings = settings
+        said = client._said(ValueError(f"what came of {value} is this"))
+    assert ("secret" in said) is shown
