@@ -18,7 +18,7 @@ from orchestration.events import broker as events_broker
 from orchestration.events import chain, objects
 from orchestration.events.lander import Limits
 from orchestration.landing.zones import LandingError
-from orchestration.local.stand_ins.broker import Broker, broker
+from orchestration.local.stand_ins.broker import Broker
 from orchestration.local.stand_ins.s3 import KEY, REGION, SECRET, storage
 from support.events import SENT_AT, Crash, at_call, compare, log_of, numbered, run
 from support.reference import PROJECT
@@ -57,12 +57,6 @@ land({"bootstrap.servers": address}, topic, root, limits=Limits(4))
 topics = (f"topic-{number}" for number in itertools.count())
 
 
-@pytest.fixture(scope="module")
-def kafka():
-    with broker() as started:
-        yield started
-
-
 def events(random: Random, first: int) -> list:
     """Some events, of which a partition may have none."""
     return [
@@ -71,10 +65,12 @@ def events(random: Random, first: int) -> list:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_run_that_ends_at_any_step_is_made_good_by_the_next(kafka: Broker, tmp_path, monkeypatch, step: str) -> None:
+def test_a_run_that_ends_at_any_step_is_made_good_by_the_next(
+    kafka_server: Broker, tmp_path, monkeypatch, step: str
+) -> None:
     """And so is one in the midst of which another run does all there is to do."""
     topic, random = next(topics), Random(step)
-    kafka.create(topic, PARTITIONS)
+    kafka_server.create(topic, PARTITIONS)
     sent = 0
 
     def crash() -> None:
@@ -85,20 +81,20 @@ def test_a_run_that_ends_at_any_step_is_made_good_by_the_next(kafka: Broker, tmp
         limits = Limits(random.choice((3, 5, 100)), events=random.choice((4, 1000)), patience=5)
         with monkeypatch.context() as patched:
             patched.setattr(*STEPS[step], original)
-            run(kafka.address, tmp_path, topic, limits=limits)
+            run(kafka_server.address, tmp_path, topic, limits=limits)
 
     original = getattr(*STEPS[step])
     for number, before, act in itertools.product((1, 2, 3, 5, 8), (True, False), (crash, another)):
         more = events(random, sent)
-        kafka.send(topic, more)
+        kafka_server.send(topic, more)
         sent += len(more)
         with suppress(Crash), at_call(monkeypatch, *STEPS[step], number, before, act):
-            run(kafka.address, tmp_path, topic, batch_size=4)
+            run(kafka_server.address, tmp_path, topic, batch_size=4)
         if random.random() < 0.7:
-            run(kafka.address, tmp_path, topic, batch_size=random.choice((1, 7, 100)))
-            compare(kafka.address, tmp_path, range(PARTITIONS), topic)
-    run(kafka.address, tmp_path, topic)
-    compare(kafka.address, tmp_path, range(PARTITIONS), topic)
+            run(kafka_server.address, tmp_path, topic, batch_size=random.choice((1, 7, 100)))
+            compare(kafka_server.address, tmp_path, range(PARTITIONS), topic)
+    run(kafka_server.address, tmp_path, topic)
+    compare(kafka_server.address, tmp_path, range(PARTITIONS), topic)
 
 
 def overwrite(self, path: str, content: bytes) -> bool:
@@ -108,24 +104,24 @@ def overwrite(self, path: str, content: bytes) -> bool:
     return True
 
 
-def test_what_is_overwritten_shows(kafka: Broker, tmp_path, monkeypatch) -> None:
+def test_what_is_overwritten_shows(kafka_server: Broker, tmp_path, monkeypatch) -> None:
     """Where a store overwrites, a run in the midst of another one does harm, and that is seen."""
     topic = next(topics)
-    kafka.create(topic, PARTITIONS)
+    kafka_server.create(topic, PARTITIONS)
     monkeypatch.setattr(objects.FolderObjects, "create", overwrite)
     read = events_broker.Broker.read
 
     def another() -> None:
-        kafka.send(topic, numbered(PARTITIONS, 30, 30))
+        kafka_server.send(topic, numbered(PARTITIONS, 30, 30))
         with monkeypatch.context() as patched:
             patched.setattr(events_broker.Broker, "read", read)
-            run(kafka.address, tmp_path, topic, batch_size=7)
+            run(kafka_server.address, tmp_path, topic, batch_size=7)
 
-    kafka.send(topic, numbered(PARTITIONS, 30))
+    kafka_server.send(topic, numbered(PARTITIONS, 30))
     with at_call(monkeypatch, events_broker.Broker, "read", 1, False, another):
-        run(kafka.address, tmp_path, topic, batch_size=4)
+        run(kafka_server.address, tmp_path, topic, batch_size=4)
     with pytest.raises(AssertionError):
-        compare(kafka.address, tmp_path, range(PARTITIONS), topic)
+        compare(kafka_server.address, tmp_path, range(PARTITIONS), topic)
 
 
 def from_the_commit(self, partition: int, first: int, *told, read=events_broker.Broker.read):
@@ -135,17 +131,19 @@ def from_the_commit(self, partition: int, first: int, *told, read=events_broker.
 
 
 @pytest.mark.parametrize("believed", [False, True])
-def test_what_a_group_has_committed_is_not_what_has_landed(kafka: Broker, tmp_path, monkeypatch, believed) -> None:
+def test_what_a_group_has_committed_is_not_what_has_landed(
+    kafka_server: Broker, tmp_path, monkeypatch, believed
+) -> None:
     topic = next(topics)
-    kafka.create(topic, PARTITIONS)
-    kafka.send(topic, numbered(PARTITIONS, 30))
-    with closing(Consumer({"bootstrap.servers": kafka.address, "group.id": "landing-zone"})) as consumer:
+    kafka_server.create(topic, PARTITIONS)
+    kafka_server.send(topic, numbered(PARTITIONS, 30))
+    with closing(Consumer({"bootstrap.servers": kafka_server.address, "group.id": "landing-zone"})) as consumer:
         consumer.commit(offsets=[TopicPartition(topic, 0, 5)], asynchronous=False)
     if believed:
         monkeypatch.setattr(events_broker.Broker, "read", from_the_commit)
-    run(kafka.address, tmp_path, topic)
+    run(kafka_server.address, tmp_path, topic)
     with pytest.raises(AssertionError) if believed else nullcontext():
-        compare(kafka.address, tmp_path, range(PARTITIONS), topic)
+        compare(kafka_server.address, tmp_path, range(PARTITIONS), topic)
 
 
 HISTORIES = st.lists(
@@ -159,10 +157,10 @@ HISTORIES = st.lists(
 )
 
 
-def live(kafka: Broker, root, history: list[tuple]) -> None:
+def live(kafka_server: Broker, root, history: list[tuple]) -> None:
     """Plays a history; then nothing is lost and nothing doubled."""
     topic = next(topics)
-    kafka.create(topic, PARTITIONS)
+    kafka_server.create(topic, PARTITIONS)
     sent = itertools.count()
 
     def crash() -> None:
@@ -171,9 +169,9 @@ def live(kafka: Broker, root, history: list[tuple]) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         for kind, *told in history:
             if kind == "send":
-                kafka.send(topic, [(partition, None, b"%d" % next(sent), SENT_AT) for partition in told[0]])
+                kafka_server.send(topic, [(partition, None, b"%d" % next(sent), SENT_AT) for partition in told[0]])
             elif kind == "run":
-                run(kafka.address, root, topic, limits=Limits(told[0], events=told[1], patience=5))
+                run(kafka_server.address, root, topic, limits=Limits(told[0], events=told[1], patience=5))
             else:
                 step, number, before = told
                 original = getattr(*STEPS[step])
@@ -181,13 +179,13 @@ def live(kafka: Broker, root, history: list[tuple]) -> None:
                 def another(step=step, original=original) -> None:
                     with monkeypatch.context() as patched:
                         patched.setattr(*STEPS[step], original)
-                        run(kafka.address, root, topic, batch_size=3)
+                        run(kafka_server.address, root, topic, batch_size=3)
 
                 act = crash if kind == "crash" else another
                 with suppress(Crash), at_call(monkeypatch, *STEPS[step], number, before, act):
-                    run(kafka.address, root, topic, batch_size=5)
-    run(kafka.address, root, topic)
-    compare(kafka.address, root, range(PARTITIONS), topic)
+                    run(kafka_server.address, root, topic, batch_size=5)
+    run(kafka_server.address, root, topic)
+    compare(kafka_server.address, root, range(PARTITIONS), topic)
 
 
 def of_histories(count: int):
@@ -198,24 +196,24 @@ def of_histories(count: int):
     )  # fmt: skip
 
 
-def test_any_history(kafka: Broker, tmp_path_factory) -> None:
-    of_histories(15)(given(HISTORIES)(lambda history: live(kafka, tmp_path_factory.mktemp("zone"), history)))()
+def test_any_history(kafka_server: Broker, tmp_path_factory) -> None:
+    of_histories(15)(given(HISTORIES)(lambda history: live(kafka_server, tmp_path_factory.mktemp("zone"), history)))()
 
 
 @pytest.mark.long
-def test_many_histories(kafka: Broker, tmp_path_factory) -> None:
-    of_histories(300)(given(HISTORIES)(lambda history: live(kafka, tmp_path_factory.mktemp("zone"), history)))()
+def test_many_histories(kafka_server: Broker, tmp_path_factory) -> None:
+    of_histories(300)(given(HISTORIES)(lambda history: live(kafka_server, tmp_path_factory.mktemp("zone"), history)))()
 
 
-def at_once(kafka: Broker, root, topic: str, rounds: int, seconds: float) -> None:
+def at_once(kafka_server: Broker, root, topic: str, rounds: int, seconds: float) -> None:
     """Three runs at a time, each so often, while events come every so many seconds."""
-    kafka.create(topic, PARTITIONS)
+    kafka_server.create(topic, PARTITIONS)
     problems: list[BaseException] = []
 
     def land_often(batch_size: int) -> None:
         try:
             for _ in range(rounds):
-                run(kafka.address, root, topic, batch_size=batch_size)
+                run(kafka_server.address, root, topic, batch_size=batch_size)
         except BaseException as problem:
             problems.append(problem)
 
@@ -224,72 +222,74 @@ def at_once(kafka: Broker, root, topic: str, rounds: int, seconds: float) -> Non
         thread.start()
     first = 0
     while any(thread.is_alive() for thread in threads):
-        kafka.send(topic, numbered(PARTITIONS, 30, first))
+        kafka_server.send(topic, numbered(PARTITIONS, 30, first))
         first += 30
         threads[0].join(seconds)
     for thread in threads:
         thread.join()
     assert not problems
-    run(kafka.address, root, topic)
+    run(kafka_server.address, root, topic)
 
 
-def test_three_runs_at_once(kafka: Broker, tmp_path) -> None:
+def test_three_runs_at_once(kafka_server: Broker, tmp_path) -> None:
     topic = next(topics)
-    at_once(kafka, tmp_path, topic, rounds=6, seconds=0.02)
-    compare(kafka.address, tmp_path, range(PARTITIONS), topic)
+    at_once(kafka_server, tmp_path, topic, rounds=6, seconds=0.02)
+    compare(kafka_server.address, tmp_path, range(PARTITIONS), topic)
 
 
-def test_three_runs_at_once_on_s3(kafka: Broker, tmp_path, monkeypatch) -> None:
+def test_three_runs_at_once_on_s3(kafka_server: Broker, tmp_path, monkeypatch) -> None:
     topic = next(topics)
     with storage("lake", tmp_path / "mirror") as s3:
         account = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": REGION}
         for name, value in (account | {"AWS_ENDPOINT_URL": s3.endpoint}).items():
             monkeypatch.setenv(name, value)
-        at_once(kafka, "s3://lake", topic, rounds=3, seconds=0.3)
+        at_once(kafka_server, "s3://lake", topic, rounds=3, seconds=0.3)
         for page in s3.client.get_paginator("list_objects_v2").paginate(Bucket="lake"):
             for item in page["Contents"]:
                 path = tmp_path / item["Key"]
                 path.parent.mkdir(parents=True, exist_ok=True)
                 s3.client.download_file("lake", item["Key"], str(path))
-    compare(kafka.address, tmp_path, range(PARTITIONS), topic)
+    compare(kafka_server.address, tmp_path, range(PARTITIONS), topic)
 
 
-def kill(kafka: Broker, root, topic: str, step: str, number: int, before: bool) -> None:
+def kill(kafka_server: Broker, root, topic: str, step: str, number: int, before: bool) -> None:
     """A process that lands dies by SIGKILL at a step."""
     place, name = STEPS[step]
     where = place.__name__ if not isinstance(place, type) else f"{place.__module__}:{place.__name__}"
-    arguments = [kafka.address, topic, str(root), where, name, str(number), str(before)]
+    arguments = [kafka_server.address, topic, str(root), where, name, str(number), str(before)]
     done = subprocess.run([sys.executable, "-c", KILLED, *arguments], cwd=PROJECT, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
 
-def killed(kafka: Broker, root, points: list[tuple[str, int, bool]]) -> None:
+def killed(kafka_server: Broker, root, points: list[tuple[str, int, bool]]) -> None:
     """Kills a run at each of these points, one after the other; then nothing is lost and nothing doubled."""
     topic = next(topics)
-    kafka.create(topic, PARTITIONS)
+    kafka_server.create(topic, PARTITIONS)
     for at, point in enumerate(points):
         # So many that each point is reached.
-        kafka.send(topic, numbered(PARTITIONS, 60, 60 * at))
-        kill(kafka, root, topic, *point)
-    run(kafka.address, root, topic)
-    compare(kafka.address, root, range(PARTITIONS), topic)
-    assert sum(len(rows) for rows in log_of(kafka.address, range(PARTITIONS), topic).values()) == 60 * len(points)
+        kafka_server.send(topic, numbered(PARTITIONS, 60, 60 * at))
+        kill(kafka_server, root, topic, *point)
+    run(kafka_server.address, root, topic)
+    compare(kafka_server.address, root, range(PARTITIONS), topic)
+    assert sum(len(rows) for rows in log_of(kafka_server.address, range(PARTITIONS), topic).values()) == 60 * len(
+        points
+    )
 
 
-def test_a_run_that_is_killed_loses_and_doubles_nothing(kafka: Broker, tmp_path) -> None:
-    killed(kafka, tmp_path, [("begin", 1, False), ("link", 2, True), ("link", 3, False), ("commit", 2, False)])
+def test_a_run_that_is_killed_loses_and_doubles_nothing(kafka_server: Broker, tmp_path) -> None:
+    killed(kafka_server, tmp_path, [("begin", 1, False), ("link", 2, True), ("link", 3, False), ("commit", 2, False)])
 
 
 @pytest.mark.long
-def test_runs_that_are_killed_at_every_step(kafka: Broker, tmp_path) -> None:
+def test_runs_that_are_killed_at_every_step(kafka_server: Broker, tmp_path) -> None:
     points = [("begin", 1, before) for before in (True, False)]
     points += itertools.product(("link", "create", "read", "commit"), range(2, 12), (True, False))
-    killed(kafka, tmp_path, points)
+    killed(kafka_server, tmp_path, points)
 
 
-def test_a_folder_that_cannot_be_written_is_told(kafka: Broker, tmp_path) -> None:
+def test_a_folder_that_cannot_be_written_is_told(kafka_server: Broker, tmp_path) -> None:
     topic = next(topics)
-    kafka.create(topic, PARTITIONS)
+    kafka_server.create(topic, PARTITIONS)
     (tmp_path / "raw").write_text("a file")
     with pytest.raises(LandingError, match=r"^The folder raw/events/.* cannot be listed: Not a directory\.$"):
-        run(kafka.address, tmp_path, topic)
+        run(kafka_server.address, tmp_path, topic)

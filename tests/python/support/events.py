@@ -1,6 +1,7 @@
 """A local Kafka for tests; what its log holds, what has landed, and that the one is the other."""
 
 import itertools
+import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -74,6 +75,11 @@ def landed(root: Path, topic: str = TOPIC) -> dict[tuple[int, int], list[tuple]]
                 sent_at = int(row["timestamp"].timestamp() * 1000 + 0.5)
                 rows.append((row["offset"], sent_at, row["key"], row["value"]))
     return found
+
+
+def start_of(root: Path, generation: int = 0) -> dict:
+    """What a generation says of itself."""
+    return json.loads((root / f"raw/events/{TOPIC}/{generation}/start.json").read_text())
 
 
 def compare(address: str, root: Path, partitions: Iterable[int], topic: str = TOPIC, generation: int = 0) -> None:
