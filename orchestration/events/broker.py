@@ -38,6 +38,8 @@ DEFAULTS = {
 }
 # One object holds at most about so many bytes of keys and values.
 MOST_BYTES = 32 << 20
+# What lands in the place of headers of which a name is not UTF-8.
+UNREADABLE = "(headers with a name that is not UTF-8)"
 # How long a call to librdkafka waits, so that it is never long until a deadline is seen.
 POLL_SECONDS = 0.25
 REFUSED = (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL)
@@ -262,4 +264,9 @@ class Broker:
 
 def _record(message: Message) -> Record:
     kind, timestamp = message.timestamp()
-    return Record(message.offset(), timestamp if kind else None, message.key(), message.value(), message.headers())
+    try:
+        headers = message.headers()
+    except (SystemError, UnicodeDecodeError):
+        # confluent-kafka does not give them out; one such record must not hold up all that follow.
+        headers = [(UNREADABLE, None)]
+    return Record(message.offset(), timestamp if kind else None, message.key(), message.value(), headers)

@@ -57,6 +57,28 @@ def test_bytes_land_as_they_are(kafka, tmp_path):
     assert [row["timestamp"].timestamp() for row in rows] == [SENT_AT / 1000, (SENT_AT + 1) / 1000, 0.001]
 
 
+def test_headers_that_cannot_be_read_hold_up_nothing(kafka, tmp_path, monkeypatch):
+    """confluent-kafka fails where a name is not UTF-8; it does not send such a header either."""
+
+    class Unreadable:
+        def __init__(self, message):
+            self.message = message
+
+        def __getattr__(self, name):
+            return getattr(self.message, name)
+
+        def headers(self):
+            raise SystemError
+
+    record = events_broker._record
+    monkeypatch.setattr(events_broker, "_record", lambda message: record(Unreadable(message)))
+    kafka.send(TOPIC, numbered(1, 3))
+    assert run(kafka.address, tmp_path).events == 3
+    [path] = objects(tmp_path)[0, 0]
+    said = [{"key": events_broker.UNREADABLE, "value": None}]
+    assert [row["headers"] for row in pq.read_table(path).to_pylist()] == [said] * 3
+
+
 def test_duckdb_reads_what_has_landed(kafka, tmp_path):
     kafka.send(TOPIC, numbered(3, 30))
     run(kafka.address, tmp_path)
