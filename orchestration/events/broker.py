@@ -152,17 +152,17 @@ class Broker:
                 self.position = message.offset() + 1
         return self._batch(records, self.position, ended=self.position >= until)
 
-    def commit(self, partition: int, next: int) -> str | None:
-        """Tells the group how far the chain of a partition has come, and waits until it knows.
+    def commit(self, offsets: Mapping[int, int]) -> str | None:
+        """Tells the group how far the chain of each partition has come, and waits until it knows.
 
         Returns what hinders that, None if nothing does.
         """
         try:
-            [done] = self.consumer.commit(offsets=[self._at(partition, next)], asynchronous=False)
-            error = done.error and KafkaException(done.error)
-        except KafkaException as found:
-            error = found
-        return self._said(error) if error else None
+            told = self.consumer.commit(offsets=[self._at(*one) for one in offsets.items()], asynchronous=False)
+            errors = [one.error for one in told if one.error]
+        except KafkaException as error:
+            errors = [error]
+        return self._said(errors[0]) if errors else None
 
     def _batch(self, records: Sequence[Record], next: int, ended: bool) -> Batch:
         self.position = next

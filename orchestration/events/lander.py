@@ -111,14 +111,16 @@ class _Run:
         self.objects, self.broker, self.generation = objects, broker, generation
         self.limits, self.deadline = limits, deadline
         self.left = limits.events
-        self.notes: list[str] = []
 
     def land(self, ends: dict[int, tuple[int, int]], tails: dict[int, Tail], accepted: list[Loss]) -> Landed:
         # The farthest behind first, so that none waits for ever where a run's limits end it.
         order = sorted(ends, key=lambda partition: tails[partition].next - ends[partition][1])
         landed = [self._partition(partition, tails[partition], ends[partition][1]) for partition in order]
         landed.sort(key=lambda one: one.partition)
-        return Landed(self.generation.folder, landed, accepted, self.notes)
+        # Last and once: a group that is out of reach is waited for, and nothing else waits for it.
+        problem = self.broker.commit({one.partition: one.next for one in landed})
+        lag = "The lag of the consumer group does not show this run: {}. Nothing depends on it."
+        return Landed(self.generation.folder, landed, accepted, [lag.format(problem)] if problem else [])
 
     def _partition(self, partition: int, end: Tail, until: int) -> Partition:
         first, events, written = end.next, 0, 0
@@ -133,11 +135,8 @@ class _Run:
             if appended:
                 events, written = events + len(batch.records), written + 1
                 self.left -= len(batch.records)
-            self._commit(partition, end.next)
             if batch.ended and appended:
                 break
-        if not written:
-            self._commit(partition, end.next)
         return Partition(partition, first, end.next, events, written, max(0, until - end.next))
 
     def _tail(self, partition: int, near: int) -> Tail:
@@ -148,10 +147,3 @@ class _Run:
                 f"{end.next} and has begun to read anew. Run this again: it reads on from there."
             )
         return end
-
-    def _commit(self, partition: int, next: int) -> None:
-        # A group that is out of reach is waited for once.
-        if not self.notes and (problem := self.broker.commit(partition, next)):
-            self.notes.append(
-                f"The lag of the consumer group does not show this run: {problem}. Nothing depends on it."
-            )
