@@ -77,9 +77,9 @@ def landed(root: Path, topic: str = TOPIC) -> dict[tuple[int, int], list[tuple]]
     return found
 
 
-def start_of(root: Path, generation: int = 0) -> dict:
+def start_of(root: Path, generation: int = 0, topic: str = TOPIC) -> dict:
     """What a generation says of itself."""
-    return json.loads((root / f"raw/events/{TOPIC}/{generation}/start.json").read_text())
+    return json.loads((root / f"raw/events/{topic}/{generation}/start.json").read_text())
 
 
 def compare(address: str, root: Path, partitions: Iterable[int], topic: str = TOPIC, generation: int = 0) -> None:
