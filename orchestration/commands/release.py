@@ -15,7 +15,10 @@ from orchestration import report
 
 
 def release(file: str, reason: str, released_by: str) -> bool:
-    """Releases the held content of a file; whether it was. Prints what came of it (`macros/operations/release_file.sql`)."""
+    """Releases the held content of a file; whether it was. Prints what came of it.
+
+    The macro `release_file` does it.
+    """
     said: list[str] = []
     problems: list[str] = []
 

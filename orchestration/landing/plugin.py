@@ -1,4 +1,4 @@
-"""dbt's way into this package: the plugin that the `load_files` materialization calls (`macros/landing/load_files.sql`)."""
+"""dbt's way into this package: the plugin that the materialization `load_files` calls."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 # What their assertions compare is shown, as in a test.
-pytest.register_assert_rewrite("support.laboratory", "support.table_stories")
+pytest.register_assert_rewrite("support.events", "support.laboratory", "support.table_stories")
 
 home = tempfile.TemporaryDirectory(prefix="airflow-of-tests-")
 os.environ["AIRFLOW_HOME"] = home.name
@@ -46,6 +46,25 @@ def on_snowflake(running, tmp_path_factory: pytest.TempPathFactory):
     from support.snowflake_warehouse import snowflake_project
 
     return snowflake_project(Path(tmp_path_factory.mktemp("project")), running.environment())
+
+
+@pytest.fixture(scope="session")
+def kafka_server():
+    """The local Kafka of all tests: each has topics of its own there, one after the other or by their names."""
+    from orchestration.local.stand_ins.broker import broker
+
+    with broker() as found:
+        yield found
+
+
+@pytest.fixture
+def kafka(kafka_server):
+    """A local Kafka with an empty topic of three partitions."""
+    from support.events import TOPIC
+
+    kafka_server.create(TOPIC, 3)
+    yield kafka_server
+    kafka_server.delete(TOPIC)
 
 
 # Groups of tests, and modules, that wait for servers or take long: a worker begins with them, so that none comes last

@@ -6,8 +6,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from orchestration.local.warehouses import Warehouse
 from orchestration.alerts.text import release_command
+from orchestration.local.warehouses import Warehouse
 
 RECEIVED = """
 select

@@ -46,6 +46,11 @@ def test_only_the_plugin_of_a_landing_zone_imports_dbt() -> None:
     assert importing([*PACKAGE.glob("landing/*.py")], "dbt", "dbt_common").keys() == {"landing/plugin.py"}
 
 
+def test_events_land_without_airflow_and_dbt() -> None:
+    files = [*PACKAGE.glob("events/*.py")]
+    assert importing(files, "airflow", "cosmos", "dbt", "dbt_common", "orchestration.project") == {}
+
+
 def test_a_landing_zone_and_the_settings_need_no_airflow() -> None:
     assert importing([*PACKAGE.glob("landing/*.py"), PACKAGE / "settings.py"], "airflow", "cosmos") == {}
 
