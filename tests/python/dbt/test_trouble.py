@@ -354,10 +354,10 @@ def held(warehouse: Warehouse, seconds: float) -> Iterator[int]:
 
 
 def test_a_warehouse_in_use_is_waited_for(warehouse: Warehouse) -> None:
-    """The file and the process that holds it are named, again with each try."""
+    """The file and the process that holds it are named, again with each try; long enough for two, on a busy machine."""
     warehouse.land({PATH: content(*good(DAY))})
     assert warehouse.project.manifest
-    with held(warehouse, 2) as other:
+    with held(warehouse, 8) as other:
         built = warehouse.build()
     expected = Reference()
     expected.load(warehouse.landed)
