@@ -103,7 +103,7 @@ versions as (
     {%- if execute %}
     qualify row_number() over (
         partition by {{ key_list(feed_of(feed).key, 'typed') }}, typed.updated_at
-        order by {{ newest_first(contract_names(feed), row='typed') }}
+        order by {{ newest_first(feed_of(feed), contract_names(feed), row='typed') }}
     ) = 1
     {%- endif %}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,10 @@ SCHEMA = pa.schema(
         pa.field("headers", pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))),
     ]
 )
+
+
+# What an object is called: the first offset that it covers.
+NAME = re.compile(r"[0-9]{20}[.]parquet")
 
 
 @dataclass(frozen=True)
