@@ -184,7 +184,7 @@ try_parse_json({{ value }}) as document
 {% endmacro %}
 
 {% macro snowflake__field_as_json(fields, column) %}
-    {{ return("to_json(get(document, '" ~ column.name ~ "'))") }}
+    {{ return("cast(to_json(get(document, '" ~ column.name ~ "')) as varchar)") }}
 {% endmacro %}
 
 
@@ -212,7 +212,7 @@ try_parse_json({{ value }}) as document
 {% endmacro %}
 
 {% macro snowflake__other_fields(names) %}
-    {{ return("to_json(object_delete(document, '" ~ names | join("', '") ~ "'))") }}
+    {{ return("cast(to_json(object_delete(document, '" ~ names | join("', '") ~ "')) as varchar)") }}
 {% endmacro %}
 
 
@@ -223,7 +223,7 @@ try_parse_json({{ value }}) as document
 
 {% macro duckdb__as_json(text) %}{{ return('cast(' ~ text ~ ' as json)') }}{% endmacro %}
 
-{% macro snowflake__as_json(text) %}{{ return('parse_json(' ~ text ~ ')') }}{% endmacro %}
+{% macro snowflake__as_json(text) %}{{ return('cast(parse_json(' ~ text ~ ') as variant)') }}{% endmacro %}
 
 
 {#- Milliseconds since 1970 as a timestamp in UTC. -#}
@@ -234,5 +234,5 @@ try_parse_json({{ value }}) as document
 {% macro duckdb__epoch_to_utc(milliseconds) %}{{ return('epoch_ms(' ~ milliseconds ~ ')') }}{% endmacro %}
 
 {% macro snowflake__epoch_to_utc(milliseconds) %}
-    {{ return('to_timestamp_ntz(' ~ milliseconds ~ ', 3)') }}
+    {{ return('cast(to_timestamp_ntz(' ~ milliseconds ~ ', 3) as timestamp_ntz)') }}
 {% endmacro %}

@@ -56,7 +56,7 @@
     {%- for column in contract -%}{%- do wanted.append(api.Column(column.name, 'varchar')) -%}{%- endfor -%}
     {% do adapter.store_relation('landing', relation, wanted, landing_root(), 'csv', {
         'feed': feed.name, 'files': feed.files, 'run_date': day, 'landed': landed, 'refused': refused,
-        'optional': optional_columns(contract)
+        'optional': optional_columns(contract), 'generations': relation_of('topic_generations')
     }) %}
 {% endmacro %}
 

@@ -63,8 +63,11 @@ class Taken:
 class MessageLoader:
     """Takes the new objects of a feed into the raw table."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, root: str, feed: str, tables: Tables, log: Log):
+    def __init__(
+        self, cursor: duckdb.DuckDBPyConnection, root: str, feed: str, tables: Tables, generations: str, log: Log
+    ):
         self.cursor, self.tables, self.log, self.root = cursor, tables, log, root
+        self.generations = generations
         self.objects: Objects = objects_at(root)
         self.prefix = f"raw/{feed}"
         of_feed = f"where starts_with(source_file, {literal(self.prefix + '/')})"
@@ -82,6 +85,8 @@ class MessageLoader:
 
     def load(self) -> None:
         """Loads what is new, and what was refused and is there anew."""
+        known = self.cursor.execute(f"select source_file from {self.generations}").fetchall()
+        self.begun = {path for (path,) in known}
         paths = sorted(self._new())
         if not paths and not self.known:
             self.log.warning(
@@ -105,6 +110,7 @@ class MessageLoader:
     def _new(self) -> Iterator[str]:
         for topic in self.objects.folders(self.prefix):
             for generation in self._numbers(f"{self.prefix}/{topic}"):
+                self._begun(f"{generation}/start.json")
                 for folder in self._numbers(generation):
                     known = self.known.get(folder, "").rpartition("/")[2]
                     for name in self.objects.after(folder, known):
@@ -118,6 +124,11 @@ class MessageLoader:
                 self.cursor.execute(f"delete from {self.tables.refused} where source_file = {literal(path)}")
             elif hashlib.sha256(content).hexdigest() != content_hash:
                 yield path
+
+    def _begun(self, path: str) -> None:
+        """Registers a generation."""
+        if path not in self.begun and (document := self.objects.read(path)):
+            self._register(self.generations, ("source_file", "document"), [(path, document.decode())])
 
     def _numbers(self, folder: str) -> Iterator[str]:
         for name in self.objects.folders(folder):
@@ -196,7 +207,7 @@ def _labelled(one: Taken, landing_id: int) -> pa.Table:
     rows = len(one.messages)
     topic = one.path.split("/")[2]
     labels = {"topic": topic, "source_file": one.path, "content_hash": one.content_hash, "landing_id": landing_id}
-    table = one.messages.replace_schema_metadata(None).drop_columns(["headers"])
+    table = one.messages.replace_schema_metadata(None).drop_columns(["next", "headers"])
     for name, value in labels.items():
         table = table.append_column(name, pa.repeat(pa.scalar(value), rows))
     return table

@@ -93,8 +93,8 @@ class Plugin(BasePlugin):
             self.first = None
 
     def store(self, target_config: TargetConfig) -> None:
-        """Loads a feed. `config` holds its name as `feed`, how its `files` are laid out, its `optional` columns, `run_date`
-        (ISO date or none), and the relations `landed` and `refused`."""
+        """Loads a feed. `config` holds its name as `feed`, the layout of its `files`, its `optional` columns,
+        `run_date` (ISO date or none), and the relations `landed`, `refused` and, of messages, `generations`."""
         options, root = target_config.config, target_config.location.path
         day = options["run_date"]
         cursor = self.connection.cursor()
@@ -107,7 +107,8 @@ class Plugin(BasePlugin):
             if options["files"] == "topics":
                 # Messages are of no day, and a run of one takes none.
                 if not day:
-                    MessageLoader(cursor, root, options["feed"], tables, log).load()
+                    generations = options["generations"].render()
+                    MessageLoader(cursor, root, options["feed"], tables, generations, log).load()
                 return
             columns = tuple(column.name for column in target_config.column_list)
             feed = Feed(options["feed"], columns, frozenset(options["optional"]), options["files"] == "hourly")

@@ -31,11 +31,11 @@ where
         or landed.received <> landed.valid + landed.rejected
         or landed.failed_checks is null
         and (
-            landed.recent = 0
-            {%- if judged %}
-            or landed.received = 0
+            {% if judged -%}
+            landed.received = 0
             or landed.rejected > {{ var('max_reject_rate') }} * landed.received
-            {%- endif %}
+            or {% endif -%}
+            landed.recent = 0
         )
     )
 {% endtest %}
