@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from orchestration import settings
@@ -104,7 +104,8 @@ def plain(what: str, otherwise: str = UNCHANGED) -> Iterator[None]:
         raise DeploymentError(f"SageMaker did not {what}: {_advice(code, message)} {otherwise}") from error
     except BotoCoreError as error:
         reason = " ".join(str(error).split())[:300].rstrip(".")
-        raise DeploymentError(f"SageMaker did not {what}: {reason}. {CREDENTIALS} {otherwise}") from error
+        advice = "" if isinstance(error, ParamValidationError) else f"{CREDENTIALS} "
+        raise DeploymentError(f"SageMaker did not {what}: {reason}. {advice}{otherwise}") from error
 
 
 def _said(error: ClientError) -> tuple[str, str]:

@@ -32,15 +32,9 @@ class Verdict:
 def judge(labels: np.ndarray, new: np.ndarray, old: np.ndarray | None, gate: Gate | None = None) -> Verdict:
     """The verdict on the scores of a new model, and of the deployed one, for the same customers."""
     gate = gate or Gate()
-    churners = int(labels.sum())
-    # A standard error needs two of each.
-    if min(churners, len(labels) - churners) < 2:
-        raise RefusedError(
-            f"Of the {len(labels):,} customers held out {churners:,} churned: models cannot be compared on them. More "
-            "customers are needed."
-        )
+    check_enough(labels)
     auc = measures(labels, new)["auc"]
-    on = f"on {len(labels):,} customers held out, {churners:,} of whom churned"
+    on = f"on {len(labels):,} customers held out, {int(labels.sum()):,} of whom churned"
     if auc < gate.floor:
         return Verdict(False, f"Its AUC is {auc:.4f} {on}: at least {gate.floor:g} is needed.", auc)
     if old is None:
@@ -54,3 +48,14 @@ def judge(labels: np.ndarray, new: np.ndarray, old: np.ndarray | None, gate: Gat
     if found.value < -gate.tolerance:
         return Verdict(False, f"{compared}; it may be {gate.tolerance:g} less.", auc, found)
     return Verdict(True, f"{compared}.", auc, found)
+
+
+def check_enough(labels: np.ndarray) -> None:
+    """A RefusedError where so few customers are held out that no two models can be compared."""
+    churners = int(labels.sum())
+    # A standard error needs two of each.
+    if min(churners, len(labels) - churners) < 2:
+        raise RefusedError(
+            f"Of the {len(labels):,} customers held out {churners:,} churned: models cannot be compared on them. More "
+            "customers are needed."
+        )

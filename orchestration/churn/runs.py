@@ -17,7 +17,7 @@ from orchestration.churn.deploying import Deployed, Serving, deploy, deployed
 from orchestration.churn.drift import Drift, drifts
 from orchestration.churn.endpoint import UNCHANGED, Client
 from orchestration.churn.errors import ChurnError, DeploymentError
-from orchestration.churn.gate import Gate, Verdict, judge
+from orchestration.churn.gate import Gate, Verdict, check_enough, judge
 from orchestration.churn.prepared import Columns, Least, prepare
 from orchestration.churn.pruning import prune
 from orchestration.churn.scoring import Model, encoded, probabilities, scores
@@ -144,6 +144,7 @@ def _verdict(
 ) -> Verdict:
     held_out = table.filter(pa.array(in_holdout(table[columns.id].cast(pa.string()).combine_chunks())))
     labels = held_out[columns.label].cast(pa.int8()).to_numpy()
+    check_enough(labels)
     return judge(labels, _scored(load(run.model_hash, root), held_out), _scored_by(now, held_out, root), gate)
 
 

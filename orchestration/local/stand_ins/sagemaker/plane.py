@@ -68,6 +68,12 @@ class ControlPlane:
 
     def __init__(self) -> None:
         self.address = ""
+        self._lock = threading.RLock()
+        self._service: ServiceModel = botocore.session.get_session().get_service_model("sagemaker")
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets all that there is, and all that was asked and told."""
         self.courses: deque[Course] = deque()
         self.has_archive: Callable[[str], bool] = lambda url: True
         self.requests: list[str] = []
@@ -75,9 +81,7 @@ class ControlPlane:
         self.configurations: dict[str, dict] = {}
         self.endpoints: dict[str, _Endpoint] = {}
         self._refusals: dict[str, deque[RefusalError]] = {}
-        self._lock = threading.RLock()
         self._clock = 0
-        self._service: ServiceModel = botocore.session.get_session().get_service_model("sagemaker")
 
     def refuse(self, operation: str, code: str, message: str = "", times: int = 1) -> None:
         """Answers the next requests of a kind with an error, then as usual."""

@@ -16,6 +16,8 @@ def control_plane() -> Iterator[ControlPlane]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Else the body waits 40 ms for the client to acknowledge the headers.
+        disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
