@@ -65,7 +65,7 @@ def card(trained: Trained, source: str, snapshot_date: str | None = None) -> Car
         "calibration": calibration(prepared.labels[test], trained.scores),
         "roc": roc(prepared.labels[test], trained.scores),
         "importance": _importance(trained),
-        "reference": reference(prepared.numbers[used], prepared.features, trained.scores),
+        "reference": reference(prepared.numbers, used, prepared.features, trained.scores),
     }
 
 

@@ -28,12 +28,12 @@ class Drift:
     warning: str | None = None
 
 
-def reference(numbers: np.ndarray, features: Sequence[Feature], scores: np.ndarray) -> dict:
-    """What a card keeps: the bins of each feature and of the scores, and the share of rows in each.
+def reference(numbers: np.ndarray, rows: np.ndarray, features: Sequence[Feature], scores: np.ndarray) -> dict:
+    """What a card keeps: the bins of each feature and of the scores, and the share of these rows in each.
 
     The scores are of rows that the model was not trained on: of its own rows it is too sure.
     """
-    columns = {feature.name: _binned(numbers[:, at], feature.categories) for at, feature in enumerate(features)}
+    columns = {feature.name: _binned(numbers[rows, at], feature.categories) for at, feature in enumerate(features)}
     return {"features": columns, "scores": _binned(scores, None)}
 
 

@@ -59,11 +59,15 @@ def choose(table: pa.Table, others: Sequence[str], names: Sequence[str] | None =
     return Chosen(tuple(features), left_out)
 
 
-def matrix(table: pa.Table, features: Sequence[Feature]) -> np.ndarray:
-    """The features of each row in their order, as float32; what is unknown, or no category of the model, is NaN."""
+def matrix(table: pa.Table, features: Sequence[Feature], order: np.ndarray | None = None) -> np.ndarray:
+    """The features of each row as float32, the rows in an order; what is unknown, or no category of the model, is NaN.
+
+    Column by column: a table may be most of the memory that there is.
+    """
     found = np.empty((table.num_rows, len(features)), dtype=np.float32)
     for at, feature in enumerate(features):
-        found[:, at] = _numbers(typed(column(table, feature.name, "a feature of the model")), feature)
+        values = _numbers(typed(column(table, feature.name, "a feature of the model")), feature)
+        found[:, at] = values if order is None else values[order]
     return found
 
 

@@ -58,8 +58,9 @@ class Prepared:
         for text in self.ids.to_pylist():
             found.update(f"{len(text)}:{text}".encode())
         found.update(self.labels.tobytes())
-        # One NaN is like another.
-        found.update(np.where(np.isnan(self.numbers), np.float32("nan"), self.numbers).tobytes())
+        for values in self.numbers.T:
+            # One NaN is like another.
+            found.update(np.where(np.isnan(values), np.float32("nan"), values).tobytes())
         return found.hexdigest()
 
 
@@ -75,7 +76,7 @@ def prepare(
     labels = _labels(table, columns.label).take(order).to_numpy(zero_copy_only=False)
     _check_classes(labels, columns.label, least)
     chosen = choose(table, (columns.id, columns.label, *columns.leave_out), columns.features)
-    numbers = matrix(table, chosen.features)[order.to_numpy()]
+    numbers = matrix(table, chosen.features, order.to_numpy())
     prepared = Prepared(ids, numbers, labels, chosen.features, chosen.left_out, columns)
     if former:
         _compare(prepared, former, least)

@@ -41,7 +41,6 @@ def model(content: bytes, card: Mapping, hash: str) -> Model:
             f"The card of the model {hash[:16]} is not its own: it is of {card['model']['hash'][:16]} and lists "
             f"{listed} features, and the model has {count}. Train it again."
         )
-    booster.set_param("nthread", 1)
     return Model(hash, booster, card)
 
 
@@ -50,9 +49,9 @@ def probabilities(model: Model, numbers: np.ndarray) -> np.ndarray:
     return model.booster.predict(xgboost.DMatrix(numbers), validate_features=False)
 
 
-def encoded(model: Model, table: pa.Table) -> np.ndarray:
+def encoded(model: Model, table: pa.Table, order: np.ndarray | None = None) -> np.ndarray:
     """The rows of a table as the model reads them. A RefusedError names a feature that is not there."""
-    return matrix(table, features(model.card))
+    return matrix(table, features(model.card), order)
 
 
 def csv(numbers: np.ndarray) -> str:
@@ -68,7 +67,7 @@ def scores(model: Model, table: pa.Table, id: str = "customer_id") -> pa.Table:
     All of them and the model's own mean add up to the log-odds of the probability.
     """
     order, ids = ordered_ids(table, id)
-    numbers = encoded(model, table)[order.to_numpy()]
+    numbers = encoded(model, table, order.to_numpy())
     parts = [_scored(model, numbers[first : first + CHUNK]) for first in range(0, len(numbers), CHUNK)]
     found = {name: pa.concat_arrays([part[name] for part in parts]) for name in (parts[0] if parts else ())}
     return pa.table({id: ids, "model_hash": pa.array([model.hash] * len(ids), pa.string()), **found})

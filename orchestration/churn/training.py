@@ -58,24 +58,14 @@ def train(prepared: Prepared, hold_out: bool = False) -> Trained:
             raise RefusedError(
                 f"The {len(rows):,} rows to be {what} are all of one class. More customers who churned are needed."
             )
-    numbers, labels = prepared.numbers, prepared.labels
-    classifier = xgboost.XGBClassifier(
-        **PARAMETERS,
-        enable_categorical=True,
-        feature_types=[feature.xgboost_type for feature in prepared.features],
-        # By one thread sums have one order; and threads that wait for each other on a busy machine took ten times as
-        # long.
-        n_jobs=1,
-    )
-    classifier.fit(numbers[train], labels[train])
-    scores = classifier.predict_proba(numbers[test])[:, 1]
+    model, scores = _boosted(prepared, train, test)
+    labels = prepared.labels
     found = {
         "model": measures(labels[test], scores),
         "base_rate": measures(labels[test], np.full(len(test), labels[train].mean())),
         "logistic_regression": measures(labels[test], _logistic(prepared, train, test)),
     }
     logger.info("Model AUC: %.4f", found["model"]["auc"])
-    model = bytes(classifier.get_booster().save_raw("ubj"))
     return Trained(model, prepared, train, test, np.flatnonzero(held_out), scores, found)
 
 
@@ -85,12 +75,28 @@ def in_holdout(ids: pa.Array) -> np.ndarray:
     return np.array([int.from_bytes(found) % HELD_OUT_OF == 0 for found in hashes], dtype=bool)
 
 
+def _boosted(prepared: Prepared, train: np.ndarray, test: np.ndarray) -> tuple[bytes, np.ndarray]:
+    """The model, and what it gives for the rows that it was not trained on."""
+    classifier = xgboost.XGBClassifier(
+        **PARAMETERS,
+        enable_categorical=True,
+        feature_types=[feature.xgboost_type for feature in prepared.features],
+        # By one thread sums have one order; and threads that wait for each other on a busy machine took ten times as
+        # long.
+        n_jobs=1,
+    )
+    classifier.fit(prepared.numbers[train], prepared.labels[train])
+    model = bytes(classifier.get_booster().save_raw("ubj"))
+    return model, classifier.predict_proba(prepared.numbers[test])[:, 1]
+
+
 def _logistic(prepared: Prepared, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """What a logistic regression gives for the same rows: medians for unknown numbers, a column a category."""
     transformed = ColumnTransformer(
         [
-            ("numbers", make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()),
-             _places(prepared.features, "q")),
+            # In place: what they are given is a copy.
+            ("numbers", make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True, copy=False),
+                                      StandardScaler(copy=False)), _places(prepared.features, "q")),
             ("categories", make_pipeline(SimpleImputer(strategy="constant", fill_value=-1),
                                          OneHotEncoder(handle_unknown="ignore")),
              _places(prepared.features, "c")),

@@ -384,7 +384,7 @@ def killed(plane, tmp_path: Path, monkeypatch, points: list[tuple[str, int, bool
     monkeypatch.setattr(Stored, "archive", property(lambda self: f"{ROOT}/{self.hash}/{ARCHIVE}"))
 
     def run(seed: int) -> str:
-        table = customers(300, seed)
+        table = customers(800, seed)
         pq.write_table(table, tmp_path / "table.parquet")
         done = runs.train_run(table, DAY, AT, root=str(tmp_path))
         how = {"root": str(tmp_path), "serving": serving(kept=2), "gate": OPEN}
@@ -395,7 +395,7 @@ def killed(plane, tmp_path: Path, monkeypatch, points: list[tuple[str, int, bool
     environment = os.environ | {"PYTHONPATH": str(PROJECT / "tests/python")}
     for seed, point in enumerate(points, start=3):
         before = serves(plane)
-        pq.write_table(customers(300, seed), tmp_path / "table.parquet")
+        pq.write_table(customers(800, seed), tmp_path / "table.parquet")
         command = [sys.executable, "-c", KILLED, plane.address, str(tmp_path / "table.parquet"), str(tmp_path)]
         done = subprocess.run(
             [*command, *map(str, point)], cwd=PROJECT, env=environment, capture_output=True, check=False
