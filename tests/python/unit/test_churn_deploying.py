@@ -17,7 +17,7 @@ from orchestration.churn.deploying import Deployed, deploy, deployed
 from orchestration.churn.errors import ChurnError, DeploymentError, RefusedError
 from orchestration.churn.gate import Gate
 from orchestration.churn.pruning import prune
-from orchestration.churn.store import Stored, load
+from orchestration.churn.store import Stored, files, load
 from orchestration.local.stand_ins.s3 import KEY, REGION, SECRET, storage
 from orchestration.local.stand_ins.sagemaker.plane import Course
 from support.churn import AT, DAY, client, customers, sagemaker, serving
@@ -52,13 +52,13 @@ def bucket(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table():
-    return customers(1500)
+    return customers(1000)
 
 
 @pytest.fixture(scope="module")
 def first(bucket, table):
     """A run that has trained on another day's customers, of whom less could be known."""
-    return runs.train_run(customers(1500, seed=1, noise=6), DAY, AT, root=ROOT)
+    return runs.train_run(customers(1000, seed=1, noise=6), DAY, AT, root=ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_the_first_the_better_the_same_and_the_worse(plane, first, second, table
     row = two.row()
     assert set(row) == {field.name for field in dataclasses.fields(runs.ModelRun)}
     assert json.loads(row["measures"])["held_out"]["auc"] > json.loads(row["measures"])["held_out"]["deployed_auc"]
-    assert (row["model_hash"] in row["artefact"], row["rows"], row["snapshot_date"]) == (True, 1500, DAY)
+    assert (row["model_hash"] in row["artefact"], row["rows"], row["snapshot_date"]) == (True, 1000, DAY)
 
 
 def test_the_gate_is_on_customers_that_neither_model_has_seen(plane, second, table):
@@ -224,9 +224,10 @@ def test_what_sagemaker_refuses_is_one_sentence_and_changes_nothing(plane, name)
         assert "\n" not in str(raised.value)
         assert SECRET not in str(raised.value)
         assert serves(plane) == before
-        put(plane, 1)
-    put(plane, 2)
-    assert serves(plane) == serving().configuration(stored(2).hash)
+        # Again, and it finds what was made.
+        put(plane, number)
+        before = serves(plane)
+        assert before == serving().configuration(stored(number).hash)
 
 
 def test_who_asks_too_often_asks_again(plane):
@@ -307,6 +308,22 @@ def test_old_models_are_pruned_and_never_what_serves(plane):
     assert deployed(client(plane), serving()).hash == stored(2).hash
 
 
+def test_what_another_run_deploys_anew_is_not_pruned(plane):
+    for number in range(1, 6):
+        put(plane, number)
+    answer = plane.answer
+
+    def meanwhile(operation: str, asked: dict) -> dict:
+        if operation == "DeleteModel":
+            plane.endpoints["churn-prediction-v3"].configuration = serving().configuration(stored(1).hash)
+        return answer(operation, asked)
+
+    plane.answer = meanwhile
+    prune(client(plane), serving(kept=2))
+    plane.answer = answer
+    assert set(plane.models) == {serving().model(stored(number).hash) for number in (1, 4, 5)}
+
+
 def test_what_cannot_be_pruned_fails_nothing(plane, first, table):
     plane.refuse("ListModels", "AccessDeniedException", "no")
     done, notes = runs.deploy_run(client(plane), first, table, AT, root=ROOT, serving=serving(), gate=OPEN)
@@ -322,6 +339,8 @@ def test_a_store_that_is_not_there_or_not_whole_is_told(bucket, first, table, tm
     run = runs.train_run(table, DAY, AT, root=str(tmp_path))
     kept = {path.name: path.read_bytes() for path in (tmp_path / run.model_hash).iterdir()}
     assert set(kept) == {"churn_model_v3.tar.gz", "card.json", "card.html"}
+    # Written last, so that where it is, all is.
+    assert [*files(b"", load(run.model_hash, str(tmp_path)).card)][-1] == ARCHIVE
     assert runs.train_run(table, DAY, AT, root=str(tmp_path), former=run.model_hash) == run
     # Half of it, as after a kill, is completed; another model under this name is not taken.
     archive = tmp_path / run.model_hash / "churn_model_v3.tar.gz"

@@ -49,6 +49,13 @@ def test_the_local_endpoint_gives_what_the_trainer_gives(table, made, tmp_path):
         status, text = send(serving.address, csv(found.prepared.numbers[found.test]))
         assert status == 200
         assert np.abs(np.array(text.split(","), dtype=float) - found.scores).max() < 1e-6
+        # Written by hand, as the card says.
+        row = table.slice(3, 1).to_pylist()[0]
+        listed = {one["name"]: one["categories"] for one in model.card["features"]}
+        values = [row[name] if kinds is None else kinds.index(row[name]) for name, kinds in listed.items()]
+        by_hand = float(send(serving.address, ",".join("" if value is None else str(value) for value in values))[1])
+        assert by_hand == pytest.approx(scores(model, table.slice(3, 1))["probability"][0].as_py(), abs=1e-6)
+        assert {plan: code for code, plan in enumerate(listed["plan"])} == {"basic": 0, "pro": 1, "team": 2}
         # A customer of whom nothing is known, and one by itself.
         for row in (np.full((1, 4), np.nan, np.float32), encoded(model, table.slice(7, 1))):
             assert float(send(serving.address, csv(row) + "\n")[1]) == pytest.approx(
@@ -117,6 +124,8 @@ def test_a_card_of_another_model_is_not_taken(table, made):
 def test_drift_is_told_by_column(table, made, tmp_path, monkeypatch):
     _, model = made
     monkeypatch.setattr(runs, "load", lambda *_: model)
+    kept = model.card["reference"]["features"]["days_since_last_login"]["shares"]
+    assert kept[-1] == pytest.approx(table["days_since_last_login"].null_count / len(table))
     same = runs.drift_run(table, "")
     assert [drift.warning for drift in same] == [None] * 5
     # Exactly none of the features has moved; scores are compared with those of rows that were not trained on.
