@@ -99,7 +99,7 @@ def _labels(table: pa.Table, name: str) -> pa.Array:
     odd = numbers.filter(pc.invert(pc.is_in(numbers, pa.array([0.0, 1.0]))))
     if len(odd):
         raise RefusedError(
-            f"The label {must}; {len(odd):,} rows have another value, like {odd[0].as_py():g}. "
+            f"The label {must}; {len(odd):,} of {len(numbers):,} rows have another value, like {odd[0].as_py():g}. "
             "Write 0 and 1 in their place."
         )
     return numbers.cast(pa.int8())

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import re
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
 from orchestration.churn.errors import RefusedError
 
 INTEGER = r"^-?(0|[1-9][0-9]{0,17})$"
+DIVIDERS = (",", ";", "\t", "|")
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 # What stands for nothing in a column of numbers; in one of texts it may be a category.
 NO_NUMBER = pa.array(["NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "-", "?"])
@@ -25,14 +29,33 @@ def read(path: Path) -> pa.Table:
     if kind not in ("parquet", "csv"):
         raise RefusedError(f"The table {path} cannot be read: its name must end in .parquet, .csv or .csv.gz.")
     try:
-        if kind == "parquet":
-            return pq.read_table(path)
-        with duckdb.connect() as connection:
-            relation = connection.read_csv(str(path), all_varchar=True, header=True)
-            table = relation.to_arrow_table()
-    except (pa.ArrowException, duckdb.Error, OSError) as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise RefusedError(f"The table {path} cannot be read: {reason}.") from error
+        # The file alone: a folder's name would add columns.
+        return pq.ParquetFile(path).read() if kind == "parquet" else _csv(path)
+    except (pa.ArrowException, OSError, EOFError, csv.Error) as error:
+        # Without the line that is wrong: it is of a customer.
+        reason = re.sub(r"( got \d+): .*", r"\1", " ".join(str(error).split()))
+    except UnicodeError:
+        reason = "it is not UTF-8"
+    raise RefusedError(f"The table {path} cannot be read: {reason.rstrip('.')}.")
+
+
+def _csv(path: Path) -> pa.Table:
+    """A CSV file as text and whole numbers. What divides its columns is what its header has most of."""
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    with opened(path, "rt", encoding="utf-8-sig", newline="") as lines:
+        first = lines.readline()
+        lines.seek(0)
+        divider = max(DIVIDERS, key=first.count)
+        header = next(csv.reader(lines, delimiter=divider), [])
+    if again := sorted({name for name in header if header.count(name) > 1}):
+        raise RefusedError(f"The table {path} cannot be read: it has several columns named {', '.join(again)}.")
+    table = arrow_csv.read_csv(
+        path,
+        parse_options=arrow_csv.ParseOptions(delimiter=divider, newlines_in_values=True),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(header, pa.string()), null_values=[""], strings_can_be_null=True
+        ),
+    )
     return pa.table({name: _integers(table[name]) for name in table.column_names})
 
 
@@ -74,8 +97,9 @@ def ordered_ids(table: pa.Table, name: str) -> tuple[pa.Array, pa.Array]:
         ids = ids.cast(ids.type.value_type)
     if pa.types.is_nested(ids.type):
         raise RefusedError(f"The id {name} is of the type {ids.type}: it must be text or a number.")
-    if ids.null_count:
-        raise RefusedError(f"{ids.null_count:,} of {len(ids):,} rows have no {name}. Give each customer one.")
+    missing = pc.sum(pc.or_(pc.is_null(ids, nan_is_null=True), _is_blank(ids))).as_py()
+    if missing:
+        raise RefusedError(f"{missing:,} of {len(ids):,} rows have no {name}. Give each customer one.")
     order = pc.sort_indices(ids)
     texts = ids.take(order).cast(pa.string())
     again = pc.equal(texts[1:], texts[:-1])
@@ -87,6 +111,12 @@ def ordered_ids(table: pa.Table, name: str) -> tuple[pa.Array, pa.Array]:
             "Give one row a customer."
         )
     return order, texts
+
+
+def _is_blank(ids: pa.Array) -> pa.Array:
+    if not pa.types.is_string(ids.type) and not pa.types.is_large_string(ids.type):
+        return pa.scalar(False)
+    return pc.fill_null(pc.equal(pc.utf8_trim_whitespace(ids), ""), False)
 
 
 def _integers(values: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -122,11 +122,12 @@ def refusals(table: pa.Table) -> dict[str, tuple[pa.Table, str]]:
         "few churners": (with_column(table, "churned_flag", [1] * 5 + [0] * (count - 5)), "5 customers who churned"),
         "few others": (with_column(table, "churned_flag", [0] * 5 + [1] * (count - 5)), "5 customers who did not"),
         "yes and no": (with_column(table, "churned_flag", texts), r"values like 'No', 'Yes'\. Write 0 and 1"),
-        "two": (with_column(table, "churned_flag", labels + (np.arange(count) == 3)), r"1 rows have another .* like 2"),
+        "two": (with_column(table, "churned_flag", labels + (np.arange(count) == 3)), r"1 of 600 rows have .* like 2"),
         "no label": (with_column(table, "churned_flag", [None, *labels[1:]]), "1 of 600 rows have none"),
         "no column": (table.drop_columns(["churned_flag"]), r"no column churned_flag, the label\. Its columns are: "),
         "repeated id": (with_column(table, "customer_id", [ids[1], *ids[1:]]), f"1 of 600 .* the first is '{ids[1]}'"),
         "no id": (with_column(table, "customer_id", [None, *ids[1:]]), "1 of 600 rows have no customer_id"),
+        "blank id": (with_column(table, "customer_id", [" ", *ids[1:]]), "1 of 600 rows have no customer_id"),
         "constant": (with_column(table, "plan", ["pro"] * count), "plan is constant: it is 'pro' in every row"),
         "unknown": (with_column(table, "plan", [None] * count), r"plan is constant: it is unknown in every row"),
         "infinite": (with_column(table, "feature_adoption_score", [np.inf, *range(1, count)]), "has infinite numbers"),
@@ -201,6 +202,32 @@ def test_a_table_with_all_sorts_of_columns_is_trained_on(tmp_path, capsys):
     pq.write_table(typed, tmp_path / "telco.parquet")
     assert main(["--data", str(tmp_path / "telco.parquet"), *arguments, "--out", str(tmp_path / "other")]) == 0
     assert (tmp_path / "other" / ARCHIVE).read_bytes() == (out / ARCHIVE).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"", r"cannot be read: Empty CSV file\.$"),
+        (b"id;a;a\n1;2;3\n", r"it has several columns named a\.$"),
+        (b"id,a,b\n1,2,3\n1,2\n", r"cannot be read: CSV parse error: .*Expected 3 columns, got 2\.$"),
+        ("id,a,bä\n1,2,3\n".encode("latin-1"), r"cannot be read: it is not UTF-8\.$"),
+        ("id,a,b\n1,2,3\n4,5,ä\n".encode("latin-1"), r"cannot be read: it is not UTF-8\.$"),
+    ],
+)
+def test_csv_that_cannot_be_read_is_told(tmp_path, text, says):
+    (tmp_path / "table.csv").write_bytes(text)
+    with pytest.raises(RefusedError, match=says) as raised:
+        prepare(read(tmp_path / "table.csv"), Columns("id", "a"))
+    assert "\n" not in str(raised.value)
+
+
+def test_csv_may_be_divided_otherwise_and_compressed(table, tmp_path):
+    frame = table.to_pandas()
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    frame.to_csv(tmp_path / "other.csv.gz", index=False, sep=";", encoding="utf-8-sig")
+    one, other = read(tmp_path / "table.csv"), read(tmp_path / "other.csv.gz")
+    assert one.equals(other)
+    assert prepare(one).digest() == prepare(table).digest()
 
 
 @pytest.mark.parametrize(
