@@ -4,7 +4,12 @@ from __future__ import annotations
 
 
 class ChurnError(RuntimeError):
-    """Says why a model was not trained, stored, deployed or scored; its message is all that a person needs."""
+    """Says why a model was not trained, stored, deployed or scored; its message is all that a person needs.
+
+    `run` is the daily run that failed so (`ModelRun`), where its model had been trained: it is a row, too.
+    """
+
+    run: object = None
 
 
 class RefusedError(ChurnError):

@@ -24,12 +24,13 @@ from orchestration.churn.scoring import Model, encoded, probabilities, scores
 from orchestration.churn.store import ROOT, Stored, load, store
 from orchestration.churn.training import in_holdout, train
 
-TRAINED, DEPLOYED, KEPT, SAME = "trained", "deployed", "kept", "same"
+TRAINED, DEPLOYED, KEPT, SAME, FAILED = "trained", "deployed", "kept", "same", "failed"
 
 
 @dataclass(frozen=True)
 class ModelRun:
-    """One row a run. `decision` is `trained` until the deployment has decided: `deployed`, `kept` what serves, `same`.
+    """One row a run. `decision` is `trained` until the deployment has decided: `deployed`, `kept` what serves, `same`,
+    or `failed`; then `why` says what serves, and the configurations are unknown.
 
     Times are UTC, hashes SHA-256 in hex; `parameters` and `measures` are JSON.
     """
@@ -103,13 +104,36 @@ def deploy_run(
     """Compares the model of a run with the deployed one on the customers held out of this snapshot, and deploys it if
     it has earned that. Returns the run with the decision, and notes on what did not matter enough to fail.
 
-    A DeploymentError says what went wrong, and what serves.
+    A ChurnError says what went wrong, and what serves; its `run` is the row to keep.
     """
-    serving, columns = serving or Serving(), columns or Columns()
+    run = replace(run, decided_at=decided_at)
+    try:
+        return _decided(client, run, table, root, columns or Columns(), serving or Serving(), gate)
+    except ChurnError as error:
+        error.run = replace(run, decision=FAILED, why=str(error))
+        raise
+
+
+def score_run(table: pa.Table, hash: str, *, root: str = ROOT, id: str = "customer_id") -> pa.Table:
+    """Each customer's probability by a stored model, with the three features that moved it most."""
+    return scores(load(hash, root), table, id)
+
+
+def drift_run(table: pa.Table, hash: str, *, root: str = ROOT, limit: float = settings.DRIFT) -> list[Drift]:
+    """How far the features and scores of a table are from those that a model, the serving one, was trained on."""
+    model = load(hash, root)
+    numbers = encoded(model, table)
+    listed = cards.features(model.card)
+    return drifts(model.card["reference"], numbers, listed, probabilities(model, numbers), limit)
+
+
+def _decided(
+    client: Client, run: ModelRun, table: pa.Table, root: str, columns: Columns, serving: Serving, gate: Gate | None
+) -> tuple[ModelRun, list[str]]:
     now = deployed(client, serving)
     verdict = None if now and now.hash == run.model_hash else _verdict(run, table, now, root, columns, gate)
     measured = json.loads(run.measures) | ({"held_out": _held_out(verdict)} if verdict else {})
-    run = replace(run, measures=_json(measured), decided_at=decided_at)
+    run = replace(run, measures=_json(measured))
     before = now.configuration if now else None
     if verdict and not verdict.deploy:
         return replace(
@@ -124,19 +148,6 @@ def deploy_run(
         configuration_before=done.before,
         configuration_after=done.after,
     ), _pruned(client, serving)
-
-
-def score_run(table: pa.Table, hash: str, *, root: str = ROOT, id: str = "customer_id") -> pa.Table:
-    """Each customer's probability by a stored model, with the three features that moved it most."""
-    return scores(load(hash, root), table, id)
-
-
-def drift_run(table: pa.Table, hash: str, *, root: str = ROOT, limit: float = settings.DRIFT) -> list[Drift]:
-    """How far the features and scores of a table are from those that a model, the serving one, was trained on."""
-    model = load(hash, root)
-    numbers = encoded(model, table)
-    listed = cards.features(model.card)
-    return drifts(model.card["reference"], numbers, listed, probabilities(model, numbers), limit)
 
 
 def _verdict(

@@ -131,8 +131,12 @@ def test_what_serves_must_be_able_to_score_the_snapshot(plane, first, table):
     runs.deploy_run(client(plane), first, table, AT, root=ROOT, serving=serving(), gate=OPEN)
     before, less = serves(plane), table.drop_columns(["plan"])
     run = runs.train_run(less, DAY, AT, root=ROOT)
-    with pytest.raises(DeploymentError, match=r"no column plan, a feature of the model.*Bring back what it needs"):
+    with pytest.raises(
+        DeploymentError, match=r"no column plan, a feature of the model.*Bring back what it needs"
+    ) as raised:
         runs.deploy_run(client(plane), run, less, AT, root=ROOT, serving=serving())
+    # A run that failed is a row, too.
+    assert raised.value.run == dataclasses.replace(run, decision="failed", why=str(raised.value), decided_at=AT)
     assert serves(plane) == before
 
 
