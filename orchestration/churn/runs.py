@@ -119,12 +119,18 @@ def score_run(table: pa.Table, hash: str, *, root: str = ROOT, id: str = "custom
     return scores(load(hash, root), table, id)
 
 
-def drift_run(table: pa.Table, hash: str, *, root: str = ROOT, limit: float = settings.DRIFT) -> list[Drift]:
-    """How far the features and scores of a table are from those that a model, the serving one, was trained on."""
+def drift_run(
+    table: pa.Table, hash: str, *, root: str = ROOT, id: str = "customer_id", limit: float = settings.DRIFT
+) -> list[Drift]:
+    """How far the features and scores of a table are from those that a model, the serving one, was trained on.
+
+    The scores are those of customers held out, if there are any: of others the model has learnt by heart.
+    """
     model = load(hash, root)
     numbers = encoded(model, table)
-    listed = cards.features(model.card)
-    return drifts(model.card["reference"], numbers, listed, probabilities(model, numbers), limit)
+    held_out = _is_held_out(table, id) if model.card["data"]["held_out"] else np.ones(len(table), dtype=bool)
+    scored = probabilities(model, numbers[held_out]) if held_out.any() else np.empty(0)
+    return drifts(model.card["reference"], numbers, cards.features(model.card), scored, limit)
 
 
 def _decided(
@@ -153,10 +159,14 @@ def _decided(
 def _verdict(
     run: ModelRun, table: pa.Table, now: Deployed | None, root: str, columns: Columns, gate: Gate | None
 ) -> Verdict:
-    held_out = table.filter(pa.array(in_holdout(table[columns.id].cast(pa.string()).combine_chunks())))
+    held_out = table.filter(pa.array(_is_held_out(table, columns.id)))
     labels = held_out[columns.label].cast(pa.int8()).to_numpy()
     check_enough(labels)
     return judge(labels, _scored(load(run.model_hash, root), held_out), _scored_by(now, held_out, root), gate)
+
+
+def _is_held_out(table: pa.Table, id: str) -> np.ndarray:
+    return in_holdout(table[id].cast(pa.string()).combine_chunks())
 
 
 def _scored_by(now: Deployed | None, held_out: pa.Table, root: str) -> np.ndarray | None:

@@ -10,7 +10,7 @@ import pytest
 from orchestration.churn import card as cards
 from orchestration.churn import runs
 from orchestration.churn.archive import packed
-from orchestration.churn.drift import EMPTY, SCORES, index
+from orchestration.churn.drift import SCORES, index
 from orchestration.churn.errors import ChurnError, RefusedError
 from orchestration.churn.scoring import csv, encoded, model, probabilities, scores
 from orchestration.local.errors import LocalError
@@ -141,8 +141,23 @@ def test_drift_is_told_by_column(table, made, tmp_path, monkeypatch):
     )
 
 
+def test_chance_is_no_drift(monkeypatch):
+    """Few customers differ from others; and of whom it was trained on the model is too sure."""
+    noisy = customers(1500, noise=20)
+    found = trained(noisy, hold_out=True)
+    model_made = model(found.model, cards.card(found, "table"), found.hash)
+    monkeypatch.setattr(runs, "load", lambda *_: model_made)
+    for seed in range(5):
+        few = noisy.take(np.random.default_rng(seed).permutation(len(noisy))[:400])
+        assert [drift.warning for drift in runs.drift_run(few, "")] == [None] * 5
+    monkeypatch.setattr(runs, "drifts", lambda _kept, numbers, _features, scored, _limit: (len(numbers), len(scored)))
+    assert runs.drift_run(noisy, "") == (1500, len(found.held_out))
+
+
 def test_the_index_is_that_of_the_book():
-    # 0.1 ln 2 + ... by hand.
-    assert index([0.5, 0.5], [0.6, 0.4]) == pytest.approx(0.1 * np.log(1.2) - 0.1 * np.log(0.8))
-    assert index([1, 0], [1, 0]) == 0
-    assert index([1.0, 0.0], [0.5, 0.5]) == pytest.approx(-0.5 * np.log(0.5) + (0.5 - EMPTY) * np.log(0.5 / EMPTY))
+    by_hand = 0.1 * np.log(1.2) - 0.1 * np.log(0.8)
+    assert index([0.5, 0.5], [0.6, 0.4], 100, 100) == pytest.approx(by_hand)
+    assert index([1, 0], [1, 0], 100, 100) == 0
+    # An empty bin counts as half a customer.
+    of_empty = -0.5 * np.log(0.5) + 0.49 * np.log(0.5 / 0.01)
+    assert index([1, 0], [0.5, 0.5], 50, 100) == pytest.approx(of_empty)
