@@ -1,0 +1,147 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replaced_days',
+    unique_key='snapshot_date',
+    full_refresh=false,
+    meta={'login_event': var('login_event')},
+    tags=['churn']
+) }}
+
+-- depends_on: {{ ref('load_ledger') }}
+-- What was known at the end of a day, of each customer who was one then. A fact counts if it had happened by then and if
+-- the files say that it was known: a version holds from valid_from to valid_to.
+with snapshots as (
+
+    {{ snapshot_days() }}
+
+),
+
+customers as (
+
+    select
+        snapshots.snapshot_date,
+        customers.customer_id
+    from snapshots
+    inner join {{ ref('customers_history') }} as customers
+        on
+            customers.valid_from < snapshots.ends_at
+            and (customers.valid_to is null or customers.valid_to >= snapshots.ends_at)
+            and customers.signed_up_at < snapshots.ends_at
+            and (customers.cancelled_at is null or customers.cancelled_at >= snapshots.ends_at)
+
+),
+
+usage as (
+
+    select
+        snapshots.snapshot_date,
+        events.user_id as customer_id,
+        max(case when events.event_type = '{{ var("login_event") }}' then events.event_timestamp end) as last_login_at,
+        count(distinct case
+            when events.event_timestamp >= snapshots.ends_at - interval '30 day' then features.feature
+        end) as features_used
+    from snapshots
+    inner join {{ ref('usage_event_copies') }} as events
+        on events.event_timestamp < snapshots.ends_at and events.known_at < snapshots.ends_at
+    left join {{ ref('features') }} as features on events.event_type = features.feature
+    group by snapshots.snapshot_date, events.user_id
+
+),
+
+tickets as (
+
+    select
+        snapshots.snapshot_date,
+        tickets.customer_id,
+        count(case when tickets.opened_at >= snapshots.ends_at - interval '30 day' then 1 end) as opened_30d
+    from snapshots
+    inner join {{ ref('support_tickets_history') }} as tickets
+        on
+            tickets.valid_from < snapshots.ends_at
+            and (tickets.valid_to is null or tickets.valid_to >= snapshots.ends_at)
+            and tickets.opened_at < snapshots.ends_at
+    group by snapshots.snapshot_date, tickets.customer_id
+
+),
+
+payments as (
+
+    select
+        snapshots.snapshot_date,
+        payments.customer_id,
+        count(case
+            when payments.status = 'failed' and payments.paid_at >= snapshots.ends_at - interval '90 day' then 1
+        end) as failed_90d
+    from snapshots
+    inner join {{ ref('payments_history') }} as payments
+        on
+            payments.valid_from < snapshots.ends_at
+            and (payments.valid_to is null or payments.valid_to >= snapshots.ends_at)
+            and payments.paid_at < snapshots.ends_at
+    group by snapshots.snapshot_date, payments.customer_id
+
+),
+
+answers as (
+
+    select
+        snapshots.snapshot_date,
+        answers.customer_id,
+        answers.score
+    from snapshots
+    inner join {{ ref('nps_responses_history') }} as answers
+        on
+            answers.valid_from < snapshots.ends_at
+            and (answers.valid_to is null or answers.valid_to >= snapshots.ends_at)
+            and answers.responded_at < snapshots.ends_at
+    qualify row_number() over (
+        partition by snapshots.snapshot_date, answers.customer_id
+        order by answers.responded_at desc, answers.response_id desc
+    ) = 1
+
+),
+
+-- Of which kinds of facts any was known: none of a customer is zero if there are some of others, and unknown if not.
+known as (
+
+    select
+        snapshots.snapshot_date,
+        max(usage.snapshot_date) is not null as knows_usage,
+        max(tickets.snapshot_date) is not null as knows_tickets,
+        max(payments.snapshot_date) is not null as knows_payments
+    from snapshots
+    left join (select distinct snapshot_date from usage) as usage on snapshots.snapshot_date = usage.snapshot_date
+    left join (select distinct snapshot_date from tickets) as tickets on snapshots.snapshot_date = tickets.snapshot_date
+    left join (select distinct snapshot_date from payments) as payments
+        on snapshots.snapshot_date = payments.snapshot_date
+    group by snapshots.snapshot_date
+
+)
+
+select
+    customers.customer_id,
+
+    -- Null for a customer who has never signed in.
+    cast(datediff('day', cast(usage.last_login_at as date), customers.snapshot_date) as integer) as days_since_last_login,
+
+    cast(case when known.knows_tickets then coalesce(tickets.opened_30d, 0) end as integer) as support_tickets_30d,
+
+    -- Distinct features used in 30 days over all features on offer.
+    cast(
+        case when known.knows_usage then coalesce(usage.features_used, 0) end
+        / nullif(cast((select count(*) from {{ ref('features') }}) as double), 0)
+        as decimal(9, 6)
+    ) as feature_adoption_score,
+
+    cast(case when known.knows_payments then coalesce(payments.failed_90d, 0) end as integer) as payment_failures_90d,
+
+    -- The last answer; null for a customer who has not answered.
+    cast(answers.score as integer) as nps_score,
+
+    cast(customers.snapshot_date as date) as snapshot_date
+from customers
+inner join known on customers.snapshot_date = known.snapshot_date
+left join usage on customers.snapshot_date = usage.snapshot_date and customers.customer_id = usage.customer_id
+left join tickets on customers.snapshot_date = tickets.snapshot_date and customers.customer_id = tickets.customer_id
+left join payments on customers.snapshot_date = payments.snapshot_date and customers.customer_id = payments.customer_id
+left join answers on customers.snapshot_date = answers.snapshot_date and customers.customer_id = answers.customer_id
