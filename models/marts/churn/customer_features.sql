@@ -16,7 +16,7 @@ select
     features.payment_failures_90d,
     features.nps_score,
 
-    -- Whether the customer has cancelled in the window after the snapshot; null until files of the whole window have come.
+    -- Whether the customer has cancelled in the window after the snapshot; null until files of all of it have come.
     cast(case
         when features.snapshot_date + interval '{{ var("churn_window_days") }} day' > known.known_to then null
         when

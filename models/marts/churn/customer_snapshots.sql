@@ -8,8 +8,8 @@
 ) }}
 
 -- depends_on: {{ ref('load_ledger') }}
--- What was known at the end of a day, of each customer who was one then. A fact counts if it had happened by then and if
--- the files say that it was known: a version holds from valid_from to valid_to.
+-- What was known at the end of a day, of each customer who was one then. A fact counts if it had happened by then and
+-- if the files say that it was known: a version holds from valid_from to valid_to.
 with snapshots as (
 
     {{ snapshot_days() }}
@@ -24,10 +24,10 @@ customers as (
     from snapshots
     inner join {{ ref('customers_history') }} as customers
         on
-            customers.valid_from < snapshots.ends_at
-            and (customers.valid_to is null or customers.valid_to >= snapshots.ends_at)
-            and customers.signed_up_at < snapshots.ends_at
-            and (customers.cancelled_at is null or customers.cancelled_at >= snapshots.ends_at)
+            snapshots.ends_at > customers.valid_from
+            and (customers.valid_to is null or snapshots.ends_at <= customers.valid_to)
+            and snapshots.ends_at > customers.signed_up_at
+            and (customers.cancelled_at is null or snapshots.ends_at <= customers.cancelled_at)
 
 ),
 
@@ -42,7 +42,7 @@ usage as (
         end) as features_used
     from snapshots
     inner join {{ ref('usage_event_copies') }} as events
-        on events.event_timestamp < snapshots.ends_at and events.known_at < snapshots.ends_at
+        on snapshots.ends_at > events.event_timestamp and snapshots.ends_at > events.known_at
     left join {{ ref('features') }} as features on events.event_type = features.feature
     group by snapshots.snapshot_date, events.user_id
 
@@ -57,9 +57,9 @@ tickets as (
     from snapshots
     inner join {{ ref('support_tickets_history') }} as tickets
         on
-            tickets.valid_from < snapshots.ends_at
-            and (tickets.valid_to is null or tickets.valid_to >= snapshots.ends_at)
-            and tickets.opened_at < snapshots.ends_at
+            snapshots.ends_at > tickets.valid_from
+            and (tickets.valid_to is null or snapshots.ends_at <= tickets.valid_to)
+            and snapshots.ends_at > tickets.opened_at
     group by snapshots.snapshot_date, tickets.customer_id
 
 ),
@@ -75,9 +75,9 @@ payments as (
     from snapshots
     inner join {{ ref('payments_history') }} as payments
         on
-            payments.valid_from < snapshots.ends_at
-            and (payments.valid_to is null or payments.valid_to >= snapshots.ends_at)
-            and payments.paid_at < snapshots.ends_at
+            snapshots.ends_at > payments.valid_from
+            and (payments.valid_to is null or snapshots.ends_at <= payments.valid_to)
+            and snapshots.ends_at > payments.paid_at
     group by snapshots.snapshot_date, payments.customer_id
 
 ),
@@ -91,9 +91,9 @@ answers as (
     from snapshots
     inner join {{ ref('nps_responses_history') }} as answers
         on
-            answers.valid_from < snapshots.ends_at
-            and (answers.valid_to is null or answers.valid_to >= snapshots.ends_at)
-            and answers.responded_at < snapshots.ends_at
+            snapshots.ends_at > answers.valid_from
+            and (answers.valid_to is null or snapshots.ends_at <= answers.valid_to)
+            and snapshots.ends_at > answers.responded_at
     qualify row_number() over (
         partition by snapshots.snapshot_date, answers.customer_id
         order by answers.responded_at desc, answers.response_id desc
@@ -122,7 +122,9 @@ select
     customers.customer_id,
 
     -- Null for a customer who has never signed in.
-    cast(datediff('day', cast(usage.last_login_at as date), customers.snapshot_date) as integer) as days_since_last_login,
+    cast(
+        datediff('day', cast(usage.last_login_at as date), customers.snapshot_date) as integer
+    ) as days_since_last_login,
 
     cast(case when known.knows_tickets then coalesce(tickets.opened_30d, 0) end as integer) as support_tickets_30d,
 
