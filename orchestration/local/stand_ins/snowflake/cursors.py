@@ -10,6 +10,7 @@ from sqlglot import Expr, exp
 
 from orchestration.local.stand_ins.snowflake.answers import refuse
 from orchestration.local.stand_ins.snowflake.copies import copy_into, is_transformation
+from orchestration.local.stand_ins.snowflake.documents import documents
 from orchestration.local.stand_ins.snowflake.queries import (
     computes,
     new_columns,
@@ -43,7 +44,7 @@ def statements(s3: Any) -> None:
                 606,
                 "57P03",
             )
-        for prepare in (result_scan, query_history, temporary_tables, sequences, new_columns):
+        for prepare in (result_scan, query_history, temporary_tables, sequences, new_columns, documents):
             expression = prepare(expression, self._conn)
         return transform(self, expression, params)
 
