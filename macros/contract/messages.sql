@@ -5,12 +5,14 @@
     Text is a JSON string; a timestamp a string in ISO 8601 with an offset, or a number of milliseconds since 1970;
     json an object. Null and "" are empty. -#}
 
-{#- What a message is besides its value, in the raw table: names and types. -#}
+{#- What a message is besides its value, in the raw table: names and types. Without a length a text has at most 16 MB on
+    Snowflake. -#}
 {% macro message_columns() %}
+    {%- set long_text = 'varchar(134217728)' if target.type == 'snowflake' else 'varchar' -%}
     {{ return([
         ('kafka_topic', 'varchar'), ('kafka_generation', 'integer'), ('kafka_partition', 'integer'),
         ('kafka_offset', 'bigint'), ('sent_at', 'timestamp'), ('message_key', 'varchar'),
-        ('message_value', 'varchar'), ('message_bytes', 'varchar')
+        ('message_value', long_text), ('message_bytes', long_text)
     ]) }}
 {% endmacro %}
 

@@ -1,9 +1,9 @@
 {#- Objects of messages as rows. A query of staged files takes few functions, so that they are copied as they are into a
-    temporary table first. -#}
+    temporary table first. Without a length bytes have at most 8 MB, with the greatest one 64. -#}
 {% macro snowflake_landing_messages() %}
 create or replace temporary table landing_messages (
     source_file varchar, content_hash varchar, generation number, kafka_partition number, record_offset number,
-    next_offset number, sent_at timestamp_ltz, message_key binary, message_value binary
+    next_offset number, sent_at timestamp_ltz, message_key binary(67108864), message_value binary(67108864)
 )
 {% endmacro %}
 
@@ -22,8 +22,8 @@ from (
         cast($1:offset as number),
         cast($1:next as number),
         cast($1:timestamp as timestamp_ltz),
-        cast($1:key as binary),
-        cast($1:value as binary)
+        cast($1:key as binary(67108864)),
+        cast($1:value as binary(67108864))
     from @{{ var('landing_stage') }}
 )
 files = ({% for object in objects %}{{ text_literal(object['source_file']) }}{{ ', ' if not loop.last }}{% endfor %})

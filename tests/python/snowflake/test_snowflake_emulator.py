@@ -126,6 +126,11 @@ REPAIRS = {
         [("zone/x/good.parquet", "00FF", 1, None, datetime(2024, 1, 5, 8, 0, 0, 123000))],
         PARQUET,
     ),
+    "a length of bytes": Repair(
+        "select hex_encode(cast(a as binary(1))) as a from u",
+        [("FF",)],
+        ("create table u (a binary(67108864))", "insert into u select to_binary('FF', 'HEX')"),
+    ),
     "a key that stands twice": Repair(
         """select try_parse_json('[{"a": {"b": 1, "\\\\u0062": 2}}]'), to_json(try_parse_json('[{"a": 1}, {"a": 2}]'))""",
         [(None, '[{"a":1},{"a":2}]')],
