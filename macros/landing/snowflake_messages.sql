@@ -56,7 +56,7 @@
         {%- set path = object['source_file'] -%}
         {#- An object without a message has no row that says anything. -#}
         {%- set one = found.get(path, {'received': 0, 'problem': none, 'next_offset': none, 'content_hash': none}) -%}
-        {%- set problem = problems.get(path) or one['problem'] -%}
+        {%- set problem = problems.get(path) or one['problem'] or ('it has 0 bytes' if object['bytes'] == 0) -%}
         {%- if problem -%}{%- do bad.append((object, problem)) -%}
         {%- else -%}{%- do good.append((object, one)) -%}{%- endif -%}
     {%- endfor -%}
@@ -80,7 +80,8 @@
 with listed as (
     select
         '{{ folder }}' || split_part('/' || "name", '/{{ folder }}', -1) as source_file,
-        "md5" as fingerprint
+        "md5" as fingerprint,
+        "size" as bytes
     from table(result_scan(last_query_id()))
     where not endswith("name", '/')
 ),
@@ -94,7 +95,8 @@ changes as (
             else 'mended'
         end as change,
         listed.source_file,
-        listed.fingerprint
+        listed.fingerprint,
+        listed.bytes
     from listed
     left join {{ refused }} as refused on listed.source_file = refused.source_file
     where
@@ -107,7 +109,8 @@ changes as (
     select
         'gone' as change,
         refused.source_file,
-        refused.fingerprint
+        refused.fingerprint,
+        null
     from {{ refused }} as refused
     left join listed on refused.source_file = listed.source_file
     where startswith(refused.source_file, '{{ folder }}') and listed.source_file is null
@@ -117,6 +120,7 @@ select
     changes.change as "change",
     changes.source_file as "source_file",
     changes.fingerprint as "fingerprint",
+    changes.bytes as "bytes",
     cast(null as date) as "file_date",
     {{ landed.include(identifier=false) }}.landing_ids.nextval as "landing_id"
 from changes

@@ -1,10 +1,13 @@
 """Events on the local Snowflake: what has landed comes to what it comes to on DuckDB, row for row."""
 
 import json
+from io import BytesIO
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from orchestration.events import chain
@@ -46,7 +49,6 @@ TABLES = {
     ),
     "staging.refused_files": ("source_file", "file_date, source_record"),
 }
-SHARED = "raw/events/user.events.v1/1"
 # What no JSON has, or some readers take all the same.
 HOSTILE = (
     b'{"event_id": "no", }',
@@ -64,6 +66,9 @@ HOSTILE = (
     b"\xed\xa0\x80",
     b"\x00",
 )
+KEYS = (None, b"", b"k'\\", b"\xff\x00")
+GOOD, STRANGE = (f"raw/events/broken/0/0/{name}" for name in ("00000000000000000000.parquet", "notes.txt"))
+DEEP = b'{"a":' + b"[" * 10_000 + b"]" * 10_000 + b"}"
 
 
 def read(text: str | None) -> Any:
@@ -94,32 +99,31 @@ class Both:
 
     def land(self, files: dict[str, bytes | None]) -> None:
         """Puts files, None for one that goes, beside what has landed in DuckDB's zone, and all of that in the other."""
+        root = self.duckdb.root
         for path, content in files.items():
-            target = self.duckdb.root / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink() if content is None else target.write_bytes(content)
-        landed = (path for path in self.duckdb.root.rglob("*") if path.is_file())
-        self.account.land({path.relative_to(self.duckdb.root).as_posix(): path.read_bytes() for path in landed})
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).unlink() if content is None else (root / path).write_bytes(content)
+        landed = (path for path in root.rglob("*") if path.is_file())
+        self.account.land({path.relative_to(root).as_posix(): path.read_bytes() for path in landed})
 
-    def build(self, *options: str, red: bool = False) -> list[Built]:
+    def build(self) -> list[Built]:
         """Loads, and compares."""
-        built = [build(warehouse, *options) for warehouse in (self.duckdb, self.account)]
-        for one in built:
-            assert not one.broken
-            assert one.red == red
+        built = [build(warehouse) for warehouse in (self.duckdb, self.account)]
+        assert [one.broken for one in built] == [{}, {}]
         found, expected = tables(self.account), tables(self.duckdb)
         for name, rows in expected.items():
             assert found[name] == rows, name
+        assert built[0].red == built[1].red
         return built
 
 
 def odd_world() -> World:
     """A topic of one partition with each odd message beside a good one, and an object of hostile ones."""
     sent = [(make(100 + number, number), event(number)) for number, make in enumerate(ODD)]
-    first = [value for pair in sent for value in pair]
-    second = [*HOSTILE, event(900, user_id="q'q\\ \0 \U0001f600", note="\U0001f600 \\ '"), event(901, properties={"": {}})]
+    strange = event(900, user_id="q'q\\ \0 \U0001f600", note="\U0001f600 \\ '", properties={"": {"a.b": 'it"s'}})
+    nested = event(999)[:-1] + b', "properties": ' + DEEP + b"}"
     objects, offset = [], 0
-    for values in (first, second):
+    for values in ([value for pair in sent for value in pair], [*HOSTILE, strange, nested]):
         records = [
             Record(offset + place, None if place % 5 == 4 else 1_704_445_200_123 + place, KEYS[place % 4], value, None)
             for place, value in enumerate(values)
@@ -129,11 +133,27 @@ def odd_world() -> World:
     return World("user.events.v1", [objects], generation=1)
 
 
-KEYS = (None, b"", b"k'\\", b"\xff\x00")
+def broken_objects(folder: Path) -> tuple[dict[str, bytes], bytes]:
+    """Objects that are refused, by their paths, the first two of which are to be mended and to go; a good one."""
+    good = World("broken", [[(0, 2, [Record(0, 0, b"k", event(800), None)])]])
+    good.land(folder, [1])
+    content = (folder / GOOD).read_bytes()
+    other = BytesIO()
+    pq.write_table(pa.table({"generation": pa.array([0], pa.int32()), "value": [b"{}"]}), other)
+    contents = (b"no Parquet", content[:-1], content, content, other.getvalue(), b"")
+    paths = [
+        GOOD,
+        "raw/events/broken/0/1/00000000000000000000.parquet",
+        "raw/events/broken/0/2/00000000000000000000.parquet",
+        "raw/events/broken/0/0/00000000000000000005.parquet",
+        "raw/events/broken/0/3/00000000000000000000.parquet",
+        "raw/events/broken/0/4/00000000000000000000.parquet",
+    ]
+    return dict(zip(paths, contents, strict=True)), content
 
 
 def test_events_are_what_they_are_on_duckdb(project, on_snowflake, running, tmp_path) -> None:
-    """In two loads; copies in and across objects; late, odd and hostile messages; made anew; a second time."""
+    """In two loads; copies in and across objects; late, odd and hostile messages; broken objects; again and anew."""
     duckdb = Warehouse(project, tmp_path / "duckdb")
     story = Both(duckdb, Account(on_snowflake, tmp_path / "snowflake", running=running))
     random = Random(7)
@@ -142,16 +162,22 @@ def test_events_are_what_they_are_on_duckdb(project, on_snowflake, running, tmp_
     chain.begin(objects_at(str(duckdb.root)), Generation("user.events.v1", 1, "id", "accept-loss", {0: 0}, (loss,)))
     for one in worlds:
         one.land(duckdb.root, [1] * len(one.partitions))
-    story.land({})
-    story.build()
+    broken, good = broken_objects(tmp_path)
+    story.land(broken | {STRANGE: b"x"})
+    for built in story.build():
+        assert any(f"Left alone: {STRANGE}" in warning for warning in built.warnings)
+    assert {path for (path,) in tables(story.account)["staging.refused_files"]} == set(broken)
     for one in worlds:
         one.land(duckdb.root, [9] * len(one.partitions))
-    deep = event(999)[:-1] + b', "properties": {"a": ' + b"[" * 10_000 + b"]" * 10_000 + b"}}"
-    worlds[0].partitions[0].append((1000, 1001, [Record(1000, 0, b"k", deep, None)]))
-    story.land({})
+    mended, gone, *refused = broken
+    story.land({mended: good, gone: None})
     story.build()
     before = tables(story.account)
-    assert not build(story.account).red
-    assert tables(story.account) == before
-    story.build("--full-refresh")
-    assert tables(story.account) == before
+    assert {path for (path,) in before["staging.refused_files"]} == set(refused)
+    events = before["prod.usage_events"]
+    assert len(events) > len(ODD)
+    assert ("E800",) in events
+    assert events["E999",][11] == DEEP.decode()
+    for again in ((), ("--full-refresh",)):
+        assert not build(story.account, *again).broken
+        assert tables(story.account) == before
