@@ -119,7 +119,7 @@ def new_columns(expression: Expr, _: Any) -> Expr:
 
 
 def lengths_of_bytes(expression: Expr, _: Any) -> Expr:
-    """BINARY may say its length (sql-reference/data-types-text). fakesnow hands that on to DuckDB, whose BLOB has none."""
+    """BINARY may say its length (sql-reference/data-types-text). DuckDB's BLOB has none, and fakesnow hands it on."""
     for kind in expression.find_all(exp.DataType):
         if kind.this in (exp.DataType.Type.BINARY, exp.DataType.Type.VARBINARY):
             kind.set("expressions", None)
