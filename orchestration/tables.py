@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from orchestration.landing.listing import Feed, landed_files, none_ever
-from orchestration.landing.zones import Zone, zone_at
+from orchestration.landing.zones import FolderZone, Zone, zone_at
 from orchestration.project import ENV, MANIFEST, PROJECT, TARGET
 
 log = logging.getLogger(__name__)
@@ -119,10 +119,9 @@ def _known() -> Known:
     from orchestration import report
 
     try:
-        found = report.ask("select table_schema, table_name from information_schema.tables")
+        there = report.tables()
     except FileNotFoundError:  # no warehouse yet
         return Known()
-    there = {(row["table_schema"].lower(), row["table_name"].lower()) for row in found}
     if ("staging", KNOWN_FILES) not in there:
         return Known()
     rows = report.ask(f"select source_file, fingerprint, is_refused, is_unfinished from staging.{KNOWN_FILES}")
@@ -132,6 +131,17 @@ def _known() -> Known:
         frozenset(row["source_file"] for row in rows if row["is_unfinished"]),
         frozenset(name for schema, name in there if schema == "prod"),
     )
+
+
+def fingerprints(paths: Iterable[str]) -> dict[str, str]:
+    """What the landing zone's listing says of some files now, by path; nothing of one that is gone."""
+    zone, found = _zone(), {}
+    for path in paths:
+        # A folder is listed as a whole, the others by what a path begins with.
+        prefix = f"{path.rpartition('/')[0]}/" if isinstance(zone, FolderZone) else path
+        with zone.reading(path):
+            found |= {one: now for one, _, now in zone.entries(prefix, prefix.count("/")) if one == path}
+    return found
 
 
 def _zone() -> Zone | _Stage:

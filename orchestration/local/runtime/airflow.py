@@ -122,6 +122,7 @@ def airflow_environment(
             "PIPELINES_POKE_SECONDS": "15",
             "PIPELINES_WAIT_SECONDS": "60",
             "PIPELINES_RETRY_SECONDS": "1",
+            "PIPELINES_KAFKA_RETRY_SECONDS": "1",
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
         }

@@ -1,0 +1,113 @@
+"""Which landed events are not in production yet. Nothing of dbt is started to find that out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestration.events.objects import Objects, objects_at
+from orchestration.landing.sql import literal
+from orchestration.project import ENV
+from orchestration.tables import fingerprints
+
+FOLDER = "raw/events"
+# The length of an object's name: an offset of 20 digits and its suffix.
+NAME = len(f"{0:020d}.parquet")
+# The registers that are asked.
+NEEDED = ("landed_files", "refused_files", "known_files")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the warehouse says: the last known object of each folder, which objects wait for a load to be finished,
+    the fingerprints of those that it has refused, and whether production was ever built."""
+
+    last: Mapping[str, str] = field(default_factory=dict)
+    unfinished: Collection[str] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    is_built: bool = False
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """What a load has to do: in which folders something has landed, behind which object; other objects; and whether
+    production was never built."""
+
+    folders: Mapping[str, str]
+    objects: Collection[str]
+    is_built: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.folders or self.objects or not self.is_built)
+
+    def condition(self) -> str:
+        """Which rows of the ledger are of them, in SQL."""
+        # Behind the last object that was known, and before what sorts after all of its folder.
+        new = [
+            f"(source_file > {literal(f'{folder}/{last}')} and source_file < {literal(f'{folder}0')})"
+            for folder, last in self.folders.items()
+        ]
+        others = [f"source_file in ({', '.join(map(literal, self.objects))})"] if self.objects else []
+        return f"({' or '.join([*new, *others]) or 'false'})"
+
+
+def find() -> Arrivals:
+    """What has landed and is not loaded, or not to the end.
+
+    Raises what the landing zone or the warehouse raises when it cannot be reached.
+    """
+    before = known()
+    return compare(objects_at(ENV["LANDING_ROOT"]), before, fingerprints(before.refused))
+
+
+def compare(objects: Objects, known: Known, now: Mapping[str, str]) -> Arrivals:
+    """What a landing zone has that the warehouse does not know; `now` are the fingerprints of what was refused.
+
+    The objects of a folder land one after the other and are never changed: its last one says whether anything is new.
+    One that was refused may be mended or taken away.
+    """
+    found = {}
+    for topic in objects.folders(FOLDER):
+        for generation in objects.folders(f"{FOLDER}/{topic}"):
+            for partition in objects.folders(f"{FOLDER}/{topic}/{generation}"):
+                folder = f"{FOLDER}/{topic}/{generation}/{partition}"
+                before = known.last.get(folder, "")
+                offset = before.partition(".")[0]
+                last = objects.last(folder, int(offset) if offset.isdecimal() else 0)
+                if last is not None and last > before:
+                    found[folder] = before
+    changed = [path for path, fingerprint in known.refused.items() if now.get(path) != fingerprint]
+    return Arrivals(found, sorted({*known.unfinished, *changed}), known.is_built)
+
+
+def known() -> Known:
+    """What the warehouse knows of landed events."""
+    from orchestration import report
+
+    try:
+        there = report.tables()
+    except FileNotFoundError:  # no warehouse yet
+        return Known()
+    if not all(("staging", name) in there for name in NEEDED):
+        return Known()
+    like = f"source_file like '{FOLDER}/%'"
+    rows = report.ask(
+        f"""
+        select 'last' as what, max(source_file) as source_file, null as fingerprint
+        from (
+            select source_file from staging.landed_files where {like}
+            union all select source_file from staging.refused_files where {like}
+        ) as objects
+        group by left(source_file, length(source_file) - {NAME})
+        union all
+        select 'refused', source_file, fingerprint from staging.known_files where {like} and is_refused
+        union all
+        select 'unfinished', source_file, null from staging.known_files where {like} and is_unfinished
+        """
+    )
+    by_kind: dict[str, dict[str, Any]] = {"last": {}, "refused": {}, "unfinished": {}}
+    for row in rows:
+        by_kind[row["what"]][row["source_file"]] = row["fingerprint"]
+    last = dict(path.rsplit("/", 1) for path in by_kind["last"])
+    return Known(last, tuple(by_kind["unfinished"]), by_kind["refused"], ("prod", "usage_events") in there)
