@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestration.events.objects import Objects, objects_at
 from orchestration.landing.sql import literal
-from orchestration.project import ENV
-from orchestration.tables import fingerprints
+from orchestration.project import ENV, TARGET
+from orchestration.tables import fingerprint_on_stage
 
 FOLDER = "raw/events"
 # The length of an object's name: an offset of 20 digits and its suffix.
@@ -57,12 +58,11 @@ def find() -> Arrivals:
 
     Raises what the landing zone or the warehouse raises when it cannot be reached.
     """
-    before = known()
-    return compare(objects_at(ENV["LANDING_ROOT"]), before, fingerprints(before.refused))
+    return compare(objects_at(ENV["LANDING_ROOT"]), known())
 
 
-def compare(objects: Objects, known: Known, now: Mapping[str, str]) -> Arrivals:
-    """What a landing zone has that the warehouse does not know; `now` are the fingerprints of what was refused.
+def compare(objects: Objects, known: Known) -> Arrivals:
+    """What a landing zone has that the warehouse does not know.
 
     The objects of a folder land one after the other and are never changed: its last one says whether anything is new.
     One that was refused may be mended or taken away.
@@ -77,8 +77,16 @@ def compare(objects: Objects, known: Known, now: Mapping[str, str]) -> Arrivals:
                 last = objects.last(folder, int(offset) if offset.isdecimal() else 0)
                 if last is not None and last > before:
                     found[folder] = before
-    changed = [path for path, fingerprint in known.refused.items() if now.get(path) != fingerprint]
+    changed = [path for path, before in known.refused.items() if _fingerprint(objects, path) != before]
     return Arrivals(found, sorted({*known.unfinished, *changed}), known.is_built)
+
+
+def _fingerprint(objects: Objects, path: str) -> str | None:
+    """What the load registers of an object as it is now, None of one that is gone."""
+    if TARGET == "snowflake":
+        return fingerprint_on_stage(path)
+    content = objects.read(path)
+    return None if content is None else hashlib.sha256(content).hexdigest()
 
 
 def known() -> Known:

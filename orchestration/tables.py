@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from orchestration.landing.listing import Feed, landed_files, none_ever
-from orchestration.landing.zones import FolderZone, Zone, zone_at
+from orchestration.landing.zones import Zone, zone_at
 from orchestration.project import ENV, MANIFEST, PROJECT, TARGET
 
 log = logging.getLogger(__name__)
@@ -133,15 +133,9 @@ def _known() -> Known:
     )
 
 
-def fingerprints(paths: Iterable[str]) -> dict[str, str]:
-    """What the landing zone's listing says of some files now, by path; nothing of one that is gone."""
-    zone, found = _zone(), {}
-    for path in paths:
-        # A folder is listed as a whole, the others by what a path begins with.
-        prefix = f"{path.rpartition('/')[0]}/" if isinstance(zone, FolderZone) else path
-        with zone.reading(path):
-            found |= {one: now for one, _, now in zone.entries(prefix, prefix.count("/")) if one == path}
-    return found
+def fingerprint_on_stage(path: str) -> str | None:
+    """What Snowflake registers of a file as it is now, None of one that is gone."""
+    return next((found for one, _, found in _Stage().entries(path, 0) if one == path), None)
 
 
 def _zone() -> Zone | _Stage:

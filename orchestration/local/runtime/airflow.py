@@ -15,6 +15,7 @@ from orchestration import settings
 from orchestration.local.errors import LocalError
 from orchestration.local.runtime.airflow_api import Airflow
 from orchestration.local.runtime.processes import Supervised, stop_all, tail
+from orchestration.local.stand_ins.broker import Broker
 from orchestration.local.stand_ins.chat import CHAT_TOKEN
 from orchestration.local.stand_ins.mail import MAIL_PASSWORD
 from orchestration.local.stand_ins.s3 import KEY, REGION, SECRET, Storage
@@ -44,6 +45,7 @@ def airflow_environment(
     storage: Storage,
     chat: Sink,
     mail: Sink,
+    kafka: Broker | None,
     warehouse: Path | Snowflake,
     dags_folder: Path,
     schedules: bool = False,
@@ -68,6 +70,8 @@ def airflow_environment(
             "extra": {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@localhost", "timeout": 5},
         },
     }
+    if kafka:
+        connections[settings.KAFKA_CONNECTION] = {"conn_type": "kafka", "extra": {"bootstrap.servers": kafka.address}}
     if isinstance(warehouse, Snowflake):
         connections[settings.SNOWFLAKE_CONNECTION] = warehouse.connection()
         target = {"DBT_TARGET": "snowflake", TRUSTED: str(warehouse.trusted)}
