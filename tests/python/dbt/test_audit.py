@@ -35,7 +35,7 @@ def test_an_audit_finds_nothing_or_says_what_differs(warehouse, project, tmp_pat
     assert not warehouse.build("test", "--selector", "daily_sales_etl_v2").red
     code, said = audit(warehouse)
     assert (code, said.splitlines()[-1]) == (0, "Production is what the raw tables say.")
-    assert "Never loaded, so that there is nothing to audit: customers, inventory, orders, products." in said
+    assert "Never loaded, so that there is nothing to audit: customers, events, inventory, orders, products." in said
     assert re.search("prod.daily_sales: [0-9]+ rows, equal", said)
     # An extract that would shrink by now passed in its time, and does so in an audit.
     first, second = path_of(INVENTORY, DAY), path_of(INVENTORY, DAY + timedelta(days=1))

@@ -78,7 +78,7 @@ SABOTAGES = {
         ("prod.daily_sales has 40 rows, expected 39\n  surplus: x |",),
         {
             "collect_changes": {
-                "    where {{ within(key[0], ranges) }}\n),": (
+                "    where {{ within(ranges) }}\n),": (
                     "    where sold_at >= (select min(sold_at) from {{ winners }})\n),"
                 )
             }
