@@ -30,7 +30,7 @@ MEND_TABLE = (
 LOSS = (
     "Find out why: the topic keeps its events for too short a time, or was made anew. To go on without what is lost, "
     "trigger the DAG by hand with accept_loss true: it reads on from what is there and writes down what was lost. "
-    "Until then nothing of the topic lands."
+    "Until then every run stops here."
 )
 LAG = (
     "Nothing is lost while the topic still has it. Let a run take more (PIPELINES_MOST_EVENTS, PIPELINES_MOST_SECONDS) "

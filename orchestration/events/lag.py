@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-TWO_MINUTES, TWO_HOURS = 120, 7200
+TWO_MINUTES, TWO_HOURS, TWO_DAYS = 120, 7200, 172800
 
 
 @dataclass(frozen=True)
@@ -41,4 +41,6 @@ def duration(seconds: float) -> str:
     """A time as people say it."""
     if seconds < TWO_MINUTES:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < TWO_HOURS else f"{seconds / 3600:.0f} h"
+    if seconds < TWO_HOURS:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < TWO_DAYS else f"{seconds / 86400:,.0f} days"

@@ -15,7 +15,7 @@ from orchestration import settings
 from orchestration.local.errors import LocalError
 from orchestration.local.runtime.airflow_api import Airflow
 from orchestration.local.runtime.processes import Supervised, stop_all, tail
-from orchestration.local.stand_ins.broker import Broker
+from orchestration.local.stand_ins.broker import KAFKA_PASSWORD, Broker
 from orchestration.local.stand_ins.chat import CHAT_TOKEN
 from orchestration.local.stand_ins.mail import MAIL_PASSWORD
 from orchestration.local.stand_ins.s3 import KEY, REGION, SECRET, Storage
@@ -71,7 +71,11 @@ def airflow_environment(
         },
     }
     if kafka:
-        connections[settings.KAFKA_CONNECTION] = {"conn_type": "kafka", "extra": {"bootstrap.servers": kafka.address}}
+        connections[settings.KAFKA_CONNECTION] = {
+            "conn_type": "kafka",
+            "password": KAFKA_PASSWORD,
+            "extra": {"bootstrap.servers": kafka.address},
+        }
     if isinstance(warehouse, Snowflake):
         connections[settings.SNOWFLAKE_CONNECTION] = warehouse.connection()
         target = {"DBT_TARGET": "snowflake", TRUSTED: str(warehouse.trusted)}

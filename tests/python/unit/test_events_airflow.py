@@ -172,7 +172,9 @@ def test_a_lag_that_does_not_shrink_for_an_hour_is_told_once_until_it_has_shrunk
     assert lag == Lag(3, 6.0, (NOW + 13 * HOUR / 3).isoformat(timespec="seconds"))
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(0.4, "0 s"), (119, "119 s"), (600, "10 min"), (7200, "2 h")])
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.4, "0 s"), (119, "119 s"), (600, "10 min"), (7200, "2 h"), (180000, "2 days")]
+)
 def test_a_time_is_said_as_people_do(seconds, said):
     assert duration(seconds) == said
 
