@@ -104,6 +104,8 @@ def airflow_environment(
             # What a killed session was at starts again within a minute.
             "task_instance_heartbeat_timeout": 60,
         },
+        # Until then nobody looks whether a task that was skipped or has failed is done.
+        "workers": {"min_heartbeat_interval": 1},
         "dag_processor": {"refresh_interval": 60, "min_file_process_interval": 60},
         "logging": {"base_log_folder": home / "logs", "logging_level": "INFO", "colored_console_log": False},
         "email": {"from_email": "airflow@localhost"},
