@@ -78,7 +78,8 @@ with DAG(
 
     # A run takes all that has landed, whatever its date.
     dbt = OPERATOR_KWARGS | {"env": ENV | {"RUN_DATE": ""}}
-    dbt |= {"indirect_selection": "cautious", "on_failure_callback": partial(tell_failure, feed="events")}
+    # With tests of what the tasks before have built, too.
+    dbt |= {"indirect_selection": "buildable", "on_failure_callback": partial(tell_failure, feed="events")}
     transform = DbtBuildLocalOperator(
         task_id="transform_events", selector="transform_events", retries=2, pre_execute=skip_unless_arrived, **dbt
     )

@@ -14,16 +14,20 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 from cosmos import DbtBuildLocalOperator
 from dbt.cli.main import dbtRunner
 
-from orchestration import kafka, project, report
-from orchestration.alerts import callbacks, channels, unheard
+from orchestration import arrivals, kafka, report
+from orchestration import project as of_dags
+from orchestration.alerts import callbacks, channels, facts, unheard
+from orchestration.arrivals import Arrivals
 from orchestration.deadlines import RunQueued
-from support.warehouse import DATABASE, Project, environment
+from orchestration.local.demos import events_files
+from support.events import run
+from support.warehouse import DATABASE, Project, Warehouse, environment
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("dag_events")
 
 DAG_ID = "realtime_event_ingestion"
-DAG_FILE = project.PROJECT / "orchestration" / "dags" / f"{DAG_ID}.py"
+DAG_FILE = of_dags.PROJECT / "orchestration" / "dags" / f"{DAG_ID}.py"
 CONSUME, TRANSFORM, LOAD = "consume_kafka_events", "transform_events", "load_to_warehouse"
 # How another process reads the DAG: with which of its settings.
 READ = f"""
@@ -67,7 +71,7 @@ def test_three_tasks_one_after_the_other(dag):
 def test_dbt_is_started_once_a_task_and_not_without_news(dag):
     for name in (TRANSFORM, LOAD):
         task = dag.get_task(name)
-        assert (type(task), task.selector, task.indirect_selection) == (DbtBuildLocalOperator, name, "cautious")
+        assert (type(task), task.selector, task.indirect_selection) == (DbtBuildLocalOperator, name, "buildable")
         # All that has landed, whatever the environment of the scheduler says.
         assert task.env["RUN_DATE"] == ""
     assert dag.get_task(TRANSFORM)._pre_execute_hook == kafka.skip_unless_arrived
@@ -119,7 +123,7 @@ def test_whom_a_task_tells(dag):
 )
 def test_partitions_are_shared_out_and_reading_the_file_loads_little(settings, expected):
     """Airflow reads it again and again."""
-    environ = os.environ | {"PYTHONPATH": str(project.PROJECT), "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"} | settings
+    environ = os.environ | {"PYTHONPATH": str(of_dags.PROJECT), "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"} | settings
     out = subprocess.run([sys.executable, "-c", READ], env=environ, capture_output=True, text=True, check=True).stdout
     assert json.loads(out.splitlines()[-1]) == expected
 
@@ -128,20 +132,68 @@ def test_every_model_and_test_of_events_is_in_its_tasks(project: Project, dag):
     selected = set()
     with environment(WAREHOUSE_PATH=str(project.target / DATABASE)):
         for name in (TRANSFORM, LOAD):
-            options = ["--selector", name, "--indirect-selection", "cautious"]
+            options = ["--selector", name, "--indirect-selection", dag.get_task(name).indirect_selection]
             listed = dbtRunner(manifest=project.manifest).invoke(
                 ["ls", "--output", "name", *options, *project.options()]
             )
             assert listed.success
             selected |= set(listed.result)
     folders = ("models/feeds/events/", "models/marts/usage/")
-    wanted = {
-        node.name
-        for node in project.manifest.nodes.values()
-        if node.original_file_path.startswith(folders) and node.resource_type in ("model", "test")
+    nodes = project.manifest.nodes
+    models = {name for name, node in nodes.items() if node.original_file_path.startswith(folders)}
+    tests = {
+        name for name, node in nodes.items() if node.resource_type == "test" and models & set(node.depends_on.nodes)
     }
-    assert len(wanted) > 5
+    wanted = {nodes[name].name for name in models | tests if nodes[name].resource_type in ("model", "test")}
+    assert {"usage_events", "event_chains_are_whole"} <= wanted
     assert wanted - selected == set()
+
+
+def test_what_there_is_to_do_after_loads(project: Project, kafka_server, tmp_path, monkeypatch):
+    """On a warehouse: nothing once all is loaded; what a load that was killed has left; and only what is new."""
+    warehouse, topic = Warehouse(project, tmp_path / "warehouse"), "events.that.wait"
+    monkeypatch.setitem(of_dags.ENV, "LANDING_ROOT", str(warehouse.root))
+    monkeypatch.setenv("WAREHOUSE_PATH", str(warehouse.folder / DATABASE))
+    monkeypatch.setattr(report, "PROJECT", warehouse.project.root)
+    kafka_server.create(topic, 2)
+    sent = [event for event in events_files.events(300) if event[0] < 2]
+    folders = [f"raw/events/{topic}/0/{partition}" for partition in range(2)]
+
+    def objects(root):
+        return {path.relative_to(root).as_posix() for path in root.rglob("*.parquet")}
+
+    def dbt(selector):
+        options = ("--indirect-selection", "buildable", "--exclude-resource-type", "unit_test")
+        assert warehouse.dbt("build", "--selector", selector, *options).succeeded
+
+    def consume(events):
+        kafka_server.send(topic, events)
+        return run(kafka_server.address, warehouse.root, topic, batch_size=50).events
+
+    assert arrivals.find() == Arrivals({}, [], False)
+    consume(sent[:100])
+    first = arrivals.find()
+    assert first == Arrivals(dict.fromkeys(folders, ""), [], False)
+    dbt(TRANSFORM)
+    assert not arrivals.find().is_built
+    dbt(LOAD)
+    assert not arrivals.find()
+    assert facts.loaded_events(first.condition())[0]["received"] == 100
+
+    last = {folder: max(path.name for path in (warehouse.root / folder).iterdir()) for folder in folders}
+    before, count = objects(warehouse.root), consume(sent[100:])
+    new = {path for path in objects(warehouse.root) if path not in before}
+    assert arrivals.find() == Arrivals(last, [], True)
+    # A run that was killed between the two.
+    dbt(TRANSFORM)
+    unfinished = arrivals.find()
+    assert unfinished == Arrivals({}, sorted(new), True)
+    dbt(LOAD)
+    assert not arrivals.find()
+    [loaded] = facts.loaded_events(Arrivals(last, [], True).condition())
+    assert (loaded["objects"], loaded["received"]) == (len(new), count)
+    assert facts.loaded_events(unfinished.condition()) == [loaded]
+    kafka_server.delete(topic)
 
 
 LAG = {"behind": 0, "age": 0, "since": None, "told": False}
@@ -170,7 +222,7 @@ def test_what_was_loaded_is_told(monkeypatch, consumed, rows, says):
         return rows if rows else 1 / 0
 
     monkeypatch.setattr(callbacks, "_post", told.append)
-    monkeypatch.setattr(project, "use_connections", lambda *_: None)
+    monkeypatch.setattr(of_dags, "use_connections", lambda *_: None)
     monkeypatch.setattr(report, "ask", ask)
     arrived = {"folders": {"raw/events/it's/0/1": "00000000000000000007.parquet"}, "objects": ["a"], "is_built": True}
     said = {(TRANSFORM, "arrived"): arrived, (CONSUME, "return_value"): consumed}
