@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from orchestration.events.objects import Objects, objects_at
 from orchestration.landing.sql import literal
@@ -102,20 +101,22 @@ def known() -> Known:
     like = f"source_file like '{FOLDER}/%'"
     rows = report.ask(
         f"""
-        select 'last' as what, max(source_file) as source_file, null as fingerprint
+        select max(source_file) as source_file, null as fingerprint, false as is_refused, false as is_unfinished
         from (
             select source_file from staging.landed_files where {like}
-            union all select source_file from staging.refused_files where {like}
+            union all
+            select source_file from staging.refused_files where {like}
         ) as objects
         group by left(source_file, length(source_file) - {NAME})
         union all
-        select 'refused', source_file, fingerprint from staging.known_files where {like} and is_refused
-        union all
-        select 'unfinished', source_file, null from staging.known_files where {like} and is_unfinished
+        select source_file, fingerprint, is_refused, is_unfinished
+        from staging.known_files where {like} and (is_refused or is_unfinished)
         """
     )
-    by_kind: dict[str, dict[str, Any]] = {"last": {}, "refused": {}, "unfinished": {}}
-    for row in rows:
-        by_kind[row["what"]][row["source_file"]] = row["fingerprint"]
-    last = dict(path.rsplit("/", 1) for path in by_kind["last"])
-    return Known(last, tuple(by_kind["unfinished"]), by_kind["refused"], ("prod", "usage_events") in there)
+    last = [row["source_file"] for row in rows if not (row["is_refused"] or row["is_unfinished"])]
+    return Known(
+        dict(path.rsplit("/", 1) for path in last),
+        [row["source_file"] for row in rows if row["is_unfinished"]],
+        {row["source_file"]: row["fingerprint"] for row in rows if row["is_refused"]},
+        ("prod", "usage_events") in there,
+    )
