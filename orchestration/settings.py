@@ -61,6 +61,7 @@ MAIL_TO = text("PIPELINES_MAIL_TO", "data-alerts@company.com")
 # Airflow's names of its connections, and of the pool in which one process at a time writes a DuckDB file.
 AWS_CONNECTION = text("PIPELINES_AWS_CONNECTION", "aws_default")
 SNOWFLAKE_CONNECTION = text("PIPELINES_SNOWFLAKE_CONNECTION", "snowflake_prod")
+KAFKA_CONNECTION = text("PIPELINES_KAFKA_CONNECTION", "kafka_default")
 CHAT_CONNECTION = text("PIPELINES_CHAT_CONNECTION", "slack_default")
 MAIL_CONNECTION = text("PIPELINES_MAIL_CONNECTION", "smtp_default")
 POOL = text("PIPELINES_POOL", "warehouse")
@@ -74,6 +75,21 @@ RETRIES = number("PIPELINES_RETRIES", 3, least=0)
 RETRY_SECONDS = number("PIPELINES_RETRY_SECONDS", 300, least=0)
 MOST_RETRY_SECONDS = number("PIPELINES_MOST_RETRY_SECONDS", 1800)
 TASK_SECONDS = number("PIPELINES_TASK_SECONDS", 7200)
+
+# Which topic is read, how much of it one object and one run take, and how many tasks share out its partitions.
+TOPIC = text("PIPELINES_TOPIC", "user.events.v1")
+BATCH_SIZE = number("PIPELINES_BATCH_SIZE", 10_000)
+MOST_EVENTS = number("PIPELINES_MOST_EVENTS", 2_000_000)
+MOST_SECONDS = number("PIPELINES_MOST_SECONDS", 240)
+CONSUMERS = number("PIPELINES_CONSUMERS", 1)
+
+# How long an answer of Kafka is waited for, and after how long reading it is tried again.
+KAFKA_SECONDS = number("PIPELINES_KAFKA_SECONDS", 30)
+KAFKA_RETRY_SECONDS = number("PIPELINES_KAFKA_RETRY_SECONDS", 60, least=0)
+
+# After how long a lag that grows, and a run of events that is not complete, are told of.
+LAG_MINUTES = number("PIPELINES_LAG_MINUTES", 60)
+EVENTS_LATE_MINUTES = number("PIPELINES_EVENTS_LATE_MINUTES", 30)
 
 # After how long a run that is not complete is told of.
 LATE_HOURS = number("PIPELINES_LATE_HOURS", 2)

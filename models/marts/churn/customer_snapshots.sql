@@ -31,7 +31,7 @@ customers as (
 
 ),
 
-usage as (
+activity as (
 
     select
         snapshots.snapshot_date,
@@ -101,19 +101,24 @@ answers as (
 
 ),
 
+activity_days as (select distinct snapshot_date from activity),
+
+ticket_days as (select distinct snapshot_date from tickets),
+
+payment_days as (select distinct snapshot_date from payments),
+
 -- Of which kinds of facts any was known: none of a customer is zero if there are some of others, and unknown if not.
 known as (
 
     select
         snapshots.snapshot_date,
-        max(usage.snapshot_date) is not null as knows_usage,
+        max(activity.snapshot_date) is not null as knows_activity,
         max(tickets.snapshot_date) is not null as knows_tickets,
         max(payments.snapshot_date) is not null as knows_payments
     from snapshots
-    left join (select distinct snapshot_date from usage) as usage on snapshots.snapshot_date = usage.snapshot_date
-    left join (select distinct snapshot_date from tickets) as tickets on snapshots.snapshot_date = tickets.snapshot_date
-    left join (select distinct snapshot_date from payments) as payments
-        on snapshots.snapshot_date = payments.snapshot_date
+    left join activity_days as activity on snapshots.snapshot_date = activity.snapshot_date
+    left join ticket_days as tickets on snapshots.snapshot_date = tickets.snapshot_date
+    left join payment_days as payments on snapshots.snapshot_date = payments.snapshot_date
     group by snapshots.snapshot_date
 
 )
@@ -123,14 +128,14 @@ select
 
     -- Null for a customer who has never signed in.
     cast(
-        datediff('day', cast(usage.last_login_at as date), customers.snapshot_date) as integer
+        datediff('day', cast(activity.last_login_at as date), customers.snapshot_date) as integer
     ) as days_since_last_login,
 
     cast(case when known.knows_tickets then coalesce(tickets.opened_30d, 0) end as integer) as support_tickets_30d,
 
     -- Distinct features used in 30 days over all features on offer.
     cast(
-        case when known.knows_usage then coalesce(usage.features_used, 0) end
+        case when known.knows_activity then coalesce(activity.features_used, 0) end
         / nullif(cast((select count(*) from {{ ref('features') }}) as double), 0)
         as decimal(9, 6)
     ) as feature_adoption_score,
@@ -143,7 +148,8 @@ select
     cast(customers.snapshot_date as date) as snapshot_date
 from customers
 inner join known on customers.snapshot_date = known.snapshot_date
-left join usage on customers.snapshot_date = usage.snapshot_date and customers.customer_id = usage.customer_id
+left join activity
+    on customers.snapshot_date = activity.snapshot_date and customers.customer_id = activity.customer_id
 left join tickets on customers.snapshot_date = tickets.snapshot_date and customers.customer_id = tickets.customer_id
 left join payments on customers.snapshot_date = payments.snapshot_date and customers.customer_id = payments.customer_id
 left join answers on customers.snapshot_date = answers.snapshot_date and customers.customer_id = answers.customer_id
