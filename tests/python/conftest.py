@@ -1,5 +1,6 @@
 """Airflow, where a test imports it, keeps its files out of the home folder and tells nobody; dbt is parsed once."""
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -8,6 +9,9 @@ import pytest
 
 # What their assertions compare is shown, as in a test.
 pytest.register_assert_rewrite("support.events", "support.laboratory", "support.table_stories")
+
+# dbt makes many objects and few circles of them: to look for those as often as Python does is a tenth of a build.
+gc.set_threshold(50_000, 20, 20)
 
 home = tempfile.TemporaryDirectory(prefix="airflow-of-tests-")
 os.environ["AIRFLOW_HOME"] = home.name
