@@ -10,9 +10,6 @@ import pytest
 # What their assertions compare is shown, as in a test.
 pytest.register_assert_rewrite("support.events", "support.laboratory", "support.table_stories")
 
-# dbt makes many objects and few circles of them: to look for those as often as Python does is a tenth of a build.
-gc.set_threshold(50_000, 20, 20)
-
 home = tempfile.TemporaryDirectory(prefix="airflow-of-tests-")
 os.environ["AIRFLOW_HOME"] = home.name
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
@@ -24,7 +21,12 @@ def project(tmp_path_factory: pytest.TempPathFactory):
     """The dbt project at hand, with a target folder of its own."""
     from support.warehouse import PROJECT, Project
 
-    return Project(PROJECT, Path(tmp_path_factory.mktemp("target")))
+    one = Project(PROJECT, Path(tmp_path_factory.mktemp("target")))
+    # What is parsed stays: it need not be searched for what may go, which took a tenth of each build.
+    assert one.manifest
+    gc.collect()
+    gc.freeze()
+    return one
 
 
 @pytest.fixture(scope="session")
