@@ -68,10 +68,14 @@ MORE_SABOTAGES = {
 @pytest.mark.parametrize("name", [*SABOTAGES, *(pytest.param(name, marks=pytest.mark.long) for name in MORE_SABOTAGES)])
 def test_sabotage_shows(project_with_prices: Project, tmp_path: Path, name: str) -> None:
     history, place, changes = (SABOTAGES | MORE_SABOTAGES)[name]
-    copy = project_with_prices.copy(tmp_path / "project")
-    patch = copy.patch if "/" in place else copy.patch_macro
-    patch(place, changes)
-    with pytest.raises(AssertionError) as found:
-        tell(copy, tmp_path / "warehouse", history)
+    project, macros = project_with_prices, {}
+    if "/" in place:
+        project = project_with_prices.copy(tmp_path / "project")
+        project.patch(place, changes)
+        project = Project(project.root, project.target)
+    else:
+        macros = {place: changes}
+    with project.with_macros(macros), pytest.raises(AssertionError) as found:
+        tell(project, tmp_path / "warehouse", history)
     assert "has changed" not in str(found.value)
     assert "missing:" in str(found.value) or "surplus:" in str(found.value)
