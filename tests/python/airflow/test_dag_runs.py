@@ -361,6 +361,8 @@ def kill_every_try(client, tasks, worker):
                 # The worker first, or it would tell how its task has ended.
                 for one in [process.parent(), process] if worker else [process]:
                     one.kill()
+        # Each question takes from the tasks' time; they wait for the warehouse, seconds longer than this.
+        time.sleep(0.2)
 
 
 @pytest.mark.long
