@@ -9,7 +9,7 @@ import pytest
 
 from support.commands import audit, audited
 from support.derived import it_is_loaded_merged_and_made_anew, with_gross_amount
-from support.reference import FEEDS, INVENTORY, SALES
+from support.reference import INVENTORY, SALES
 from support.sales_files import CASES, file, row
 from support.table_files import path_of, stock
 from support.tables import remove_table
@@ -20,7 +20,7 @@ DAY = date(2024, 1, 1)
 
 @pytest.fixture
 def warehouse(project: Project, tmp_path: Path) -> Warehouse:
-    warehouse = Warehouse(project, tmp_path / "warehouse", feeds=FEEDS)
+    warehouse = Warehouse(project, tmp_path / "warehouse", feeds=(SALES, INVENTORY))
     warehouse.land({f"raw/sales/{DAY}/sales_export.csv": file(DAY, row("x", DAY))})
     return warehouse
 

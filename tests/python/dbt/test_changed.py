@@ -22,8 +22,8 @@ from support.table_files import orders, path_of, prices
 from support.tables import add_prices, remove_table
 from support.warehouse import UNUSUAL, Project, Warehouse, environment
 
-# Production is made once for all of them.
-pytestmark = pytest.mark.xdist_group("changed")
+# Production is made once for all of them, and Snowflake is started for others too.
+pytestmark = pytest.mark.xdist_group("snowflake")
 
 # What a build beside production has for itself, whatever differs.
 REGISTERS = {
@@ -180,6 +180,12 @@ def tables_of(names: set[str], query: Callable[[str], list[tuple]]) -> dict[str,
     return {name: Counter(query(f"select * from prod.{name}")) for name in names}
 
 
+LONG_ON_SNOWFLAKE = pytest.mark.parametrize(
+    "production", ["duckdb", pytest.param("snowflake", marks=pytest.mark.long)], indirect=True, scope="module"
+)
+
+
+@LONG_ON_SNOWFLAKE
 def test_a_contract_and_a_new_table_are_built_beside_production(production, beside, tmp_path, capsys) -> None:
     """A stricter rule, a wider type and a new column of one table, with another table and a macro of a strategy."""
     before, landed, root = production.tables(), production.landed, beside.copy.root
@@ -223,11 +229,6 @@ def test_a_contract_and_a_new_table_are_built_beside_production(production, besi
     ]
     assert beside.query("select count(*) from prod.prices") == [(len(prices({}).splitlines()) - 1,)]
     assert tables_of({"sales_by_day"}, beside.query) == tables_of({"sales_by_day"}, production.query)
-
-
-LONG_ON_SNOWFLAKE = pytest.mark.parametrize(
-    "production", ["duckdb", pytest.param("snowflake", marks=pytest.mark.long)], indirect=True, scope="module"
-)
 
 
 @pytest.fixture
