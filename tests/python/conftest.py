@@ -75,7 +75,7 @@ def kafka(kafka_server):
 
 # Groups of tests, and modules, that wait for servers or take long: a worker begins with them, so that none comes last
 # and alone.
-FIRST = ("dag_runs", "test_histories", "snowflake", "changed", "trouble", "dag_table_sync")
+FIRST = ("dag_runs", "snowflake", "test_histories", "test_audit", "test_add_a_table", "trouble", "hostile")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
