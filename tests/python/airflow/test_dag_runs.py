@@ -480,7 +480,8 @@ def hunt(warehouse, tries, worker, committed):
             for process in [parent, task] if worker else [task]:
                 process.kill()
             del tries[ti]
-        time.sleep(0.02)
+        # A task holds the warehouse many times as long.
+        time.sleep(0.05)
 
 
 def size(file):
