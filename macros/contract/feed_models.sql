@@ -1,14 +1,15 @@
 {#- The models of a feed, one line each: what they do follows from its contract. All have the feed's name as a tag. -#}
 
-{#- What arrived, as it arrived. The materialization reads the files, no query does. -#}
-{% macro raw_rows(feed) %}
+{#- What arrived, as it arrived. The materialization reads the files, no query does. `topics` says of a feed of messages
+    that generations are registered with them. -#}
+{% macro raw_rows(feed, topics=false) %}
 {{ config(
     materialized='load_files',
     meta={'loads': feed, 'landing_stage': var('landing_stage')},
     full_refresh=false,
     tags=[feed]
 ) }}
--- depends_on: {{ ref('landed_files') }}, {{ ref('refused_files') }}
+-- depends_on: {{ ref('landed_files') }}, {{ ref('refused_files') }}{{ ', ' ~ ref('topic_generations') if topics }}
 {% endmacro %}
 
 
@@ -103,7 +104,7 @@ versions as (
     {%- if execute %}
     qualify row_number() over (
         partition by {{ key_list(feed_of(feed).key, 'typed') }}, typed.updated_at
-        order by {{ newest_first(contract_names(feed), row='typed') }}
+        order by {{ newest_first(feed_of(feed), contract_names(feed), row='typed') }}
     ) = 1
     {%- endif %}
 

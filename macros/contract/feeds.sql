@@ -5,7 +5,12 @@
       key        the columns that name a thing, one or more
       kind       `changes` (the newest version of a key wins, `is_deleted` removes it) or `extract` (the newest file is
                  the whole table)
-      files      `daily` (raw/<feed>/<date>/) or `hourly` (raw/<feed>/<date>/<hour>/)
+      files      `daily` (raw/<feed>/<date>/), `hourly` (raw/<feed>/<date>/<hour>/), or `topics`: objects of messages
+                 (raw/<feed>/<topic>/<generation>/<partition>/<first offset>.parquet) whose values are JSON
+      first_by   the columns by which the first version of a key stays; without, the newest `updated_at` wins
+      within     the time by which a project may bound how far back copies of a key are looked for (var
+                 `duplicates_within_days`)
+      judged     false: no object is held, whatever share of it is rejected
       fresh      {column, days}: a file without a row whose `column` lies in the `days` up to its date is held
       shrinks_by of an extract: one that has lost a larger share of the rows of the one before is held
     Call it at run time only: at parse the graph is empty. -#}
@@ -20,7 +25,7 @@
             ~ '. Exactly one must say `config: {meta: {feed: {name: ' ~ name ~ ', key: [...]}}}`.'
         ) }}
     {%- endif -%}
-    {{ return(dict({'kind': 'changes', 'files': 'daily', 'contract': found[0].name}, **found[0].config.meta.feed)) }}
+    {{ return(dict({'kind': 'changes', 'files': 'daily', 'judged': true, 'contract': found[0].name}, **found[0].config.meta.feed)) }}
 {% endmacro %}
 
 

@@ -27,9 +27,11 @@ set
     recent = judged.recent,
     commonest_reason = judged.commonest_reason,
     failed_checks = nullif(substr(
+        {% if feed.judged -%}
         case when judged.received = 0 then ', row_count' else '' end
         || case when judged.rejected > {{ var('max_reject_rate') }} * judged.received then ', reject_rate' else '' end
-        || case when judged.received > 0 and judged.recent = 0 then ', freshness' else '' end
+        || {% endif -%}
+        case when judged.received > 0 and judged.recent = 0 then ', freshness' else '' end
         || case when judged.has_shrunk then ', volume' else '' end,
         3
     ), '')

@@ -9,7 +9,7 @@
     {%- set contract = contract_columns(feed.name) -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
-    {%- set changes = create_raw_table(relation, contract) -%}
+    {%- set changes = create_raw_table(relation, feed, contract) -%}
     {%- for change in changes %}
         {% call statement('create_' ~ loop.index) %}
             {{ change }}
@@ -32,11 +32,11 @@
 {% endmaterialization %}
 
 
-{#- The statements after which a raw table has all columns of the contract. -#}
-{% macro create_raw_table(relation, contract) %}
-    {%- set columns = [] -%}
-    {%- for column in contract -%}{%- do columns.append({'name': column.name, 'data_type': 'varchar'}) -%}{%- endfor -%}
-    {%- for name, data_type in [
+{#- The statements after which a raw table has all columns of the contract, or of messages. -#}
+{% macro create_raw_table(relation, feed, contract) %}
+    {%- set columns, arrived = [], [] -%}
+    {%- for column in contract -%}{%- do arrived.append((column.name, 'varchar')) -%}{%- endfor -%}
+    {%- for name, data_type in (message_columns() if feed.files == 'topics' else arrived) + [
         ('source_file', 'varchar'), ('content_hash', 'varchar'), ('source_record', 'bigint'), ('file_date', 'date'),
         ('landing_id', 'bigint')
     ] -%}
@@ -55,8 +55,8 @@
     {%- set wanted = [] -%}
     {%- for column in contract -%}{%- do wanted.append(api.Column(column.name, 'varchar')) -%}{%- endfor -%}
     {% do adapter.store_relation('landing', relation, wanted, landing_root(), 'csv', {
-        'feed': feed.name, 'hourly': feed.files == 'hourly', 'run_date': day, 'landed': landed, 'refused': refused,
-        'optional': optional_columns(contract)
+        'feed': feed.name, 'files': feed.files, 'run_date': day, 'landed': landed, 'refused': refused,
+        'optional': optional_columns(contract), 'generations': relation_of('topic_generations')
     }) %}
 {% endmacro %}
 

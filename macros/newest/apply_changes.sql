@@ -7,7 +7,7 @@
 {% macro duckdb__apply_changes(target, winners, key, columns, ranges) %}
 delete from {{ target }}
 where
-    {{ within(key[0], ranges) }}
+    {{ within(ranges) }}
     and {{ key_value(key) }} in (select {{ key_list(key) }} from merge_changes where leaves);
 
 insert into {{ target }} ({{ columns | join(', ') }})
@@ -18,14 +18,14 @@ select {{ columns | join(', ') }} {{ entering(winners, key) }};
 {% macro snowflake__apply_changes(target, winners, key, columns, ranges) %}
 delete from {{ target }}
 where
-    {{ within(key[0], ranges) }}
+    {{ within(ranges) }}
     and {{ key_value(key) }} in (select {{ key_list(key) }} from merge_changes where leaves and new_file is null);
 
 merge into {{ target }} as existing
 using (
     select * {{ entering(winners, key) }}
 ) as winners
-    on {{ same_key('winners', 'existing', key) }} and {{ within('existing.' ~ key[0], ranges) }}
+    on {{ same_key('winners', 'existing', key) }} and {{ within(ranges, 'existing') }}
 when matched then update set
     {% for column in columns if column not in key -%}
     {{ column }} = winners.{{ column }}{{ ',' if not loop.last }}

@@ -1,8 +1,9 @@
 {#- One row a key that is there already or leaves: `old_file` and `old_day` of the row that is there, `new_file` of the
     newest version of this merge, if it has one. `wins` says that the new one takes its place, `leaves` that the old one
     goes. Keys that are not here are new. Content is compared only where the versions tie. -#}
-{% macro collect_changes(target, winners, feed, columns, plan, ranges, version='updated_at') %}
+{% macro collect_changes(target, winners, feed, columns, plan, ranges) %}
     {%- set key, replacing = feed.key, plan.replaced != 'null' -%}
+    {%- set version, greater_wins = version_order(feed, plan.compared)[0] -%}
 with existing as (
     select
         {{ key_list(key) }},
@@ -16,7 +17,7 @@ with existing as (
         ) as is_replaced
         {%- endif %}
     from {{ target }}
-    where {{ within(key[0], ranges) }}
+    where {{ within(ranges) }}
 ),
 met as (
     select
@@ -25,7 +26,7 @@ met as (
         existing.was_current,
         existing.day as old_day,
         winners.source_file as new_file,
-        {{ 'existing.is_replaced or ' if replacing }}winners.{{ version }} > existing.{{ version }} as is_newer,
+        {{ 'existing.is_replaced or ' if replacing }}winners.{{ version }} {{ '>' if greater_wins else '<' }} existing.{{ version }} as is_newer,
         {{ 'not existing.is_replaced and ' if replacing }}winners.{{ version }} = existing.{{ version }} as ties
     from existing
     inner join {{ winners }} as winners on {{ same_key('existing', 'winners', key) }}
@@ -35,9 +36,9 @@ tied as (
     from (select {{ key_list(key) }} from met where ties) as ties
     inner join {{ winners }} as winners on {{ same_key('ties', 'winners', key) }}
     inner join {{ target }} as existing
-        on {{ same_key('ties', 'existing', key) }} and {{ within('existing.' ~ key[0], ranges) }}
+        on {{ same_key('ties', 'existing', key) }} and {{ within(ranges, 'existing') }}
     where
-        {{ is_newer('winners', 'existing', plan.compared) }}
+        {{ is_newer(feed, plan.compared, 'winners', 'existing') }}
         -- The same row: of a first run that was killed before it wrote the ledger.
         or (winners.source_file = existing.source_file and winners.source_record = existing.source_record)
 ),
@@ -76,7 +77,7 @@ select
     true as leaves
 from {{ target }} as existing
 left join {{ winners }} as winners on {{ same_key('existing', 'winners', feed.key) }}
-where {{ within(feed.key[0], ranges) }}
+where {{ within(ranges) }}
 {% endmacro %}
 
 

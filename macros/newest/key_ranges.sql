@@ -1,13 +1,28 @@
-{#- The ranges of the keys that are compared. -#}
+{#- Which rows of production are compared: `column` lies in one of the `ranges`, or `all` or `none` of them are. The
+    column is that of the key; where the project bounds how far back copies are looked for, that of the time. -#}
 {% macro merge_ranges(feed, winners, model_rows, plan) %}
-    {%- if plan.anew or plan.arriving == 'null' -%}{{ return('none') }}{%- endif -%}
-    {%- if feed.kind == 'extract' -%}{{ return('all') }}{%- endif -%}
-    {%- set keys -%}
-        select {{ feed.key[0] }} from {{ winners }}
+    {%- set days = var('duplicates_within_days', none) if feed.within is defined else none -%}
+    {%- set column = feed.key[0] if days is none else feed.within -%}
+    {%- if plan.anew or plan.arriving == 'null' -%}{{ return({'column': column, 'ranges': 'none'}) }}{%- endif -%}
+    {%- if feed.kind == 'extract' -%}{{ return({'column': column, 'ranges': 'all'}) }}{%- endif -%}
+    {%- set values -%}
+        select {{ column }} from {{ winners }}
         union all
-        select {{ feed.key[0] }} from ({{ model_rows }} ({{ plan.replaced }})) as replaced
+        select {{ column }} from ({{ model_rows }} ({{ plan.replaced }})) as replaced
     {%- endset -%}
-    {{ return(key_ranges(feed.key[0], keys)) }}
+    {%- set ranges = key_ranges(column, values) if days is none else day_ranges(column, values, days) -%}
+    {{ return({'column': column, 'ranges': ranges}) }}
+{% endmacro %}
+
+
+{#- Ranges of literals that hold the days of some times, and so many days before and after each. -#}
+{% macro day_ranges(column, times, days) %}
+    {%- set query = 'select distinct cast(' ~ column ~ ' as date) as day from (' ~ times ~ ') as times order by day' -%}
+    {%- set around, ranges = modules.datetime.timedelta(days=days | int), [] -%}
+    {%- for first, last in runs_of_days(run_query(query).columns[0].values() | map('string'), around) -%}
+        {%- do ranges.append(["cast('" ~ first ~ "' as timestamp)", "cast('" ~ last ~ "' as timestamp)"]) -%}
+    {%- endfor -%}
+    {{ return(ranges) }}
 {% endmacro %}
 
 
@@ -63,13 +78,13 @@ select min(low), max(high) from numbered group by part order by min(low)
 {% endmacro %}
 
 
-{#- The condition that a key lies in one of the ranges, or in `all` or `none`: it lets the engine skip the history
-    and can never lose a match. -#}
-{% macro within(key, ranges) %}
-    {%- if ranges is string -%}{{ return('true' if ranges == 'all' else 'false') }}{%- endif -%}
-    {%- set conditions = [] -%}
-    {%- for range in ranges or [] -%}
-        {%- do conditions.append(key ~ ' between ' ~ range | join(' and ')) -%}
+{#- The condition that a row is compared: it lets the engine skip the history, and where it is on the key it can never
+    lose a match. -#}
+{% macro within(ranges, row=none) %}
+    {%- if ranges.ranges is string -%}{{ return('true' if ranges.ranges == 'all' else 'false') }}{%- endif -%}
+    {%- set column, conditions = (row ~ '.' if row else '') ~ ranges.column, [] -%}
+    {%- for range in ranges.ranges or [] -%}
+        {%- do conditions.append(column ~ ' between ' ~ range | join(' and ')) -%}
     {%- endfor -%}
     {{ return('(' ~ (conditions | join(' or ') or 'false') ~ ')') }}
 {% endmacro %}

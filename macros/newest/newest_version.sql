@@ -148,7 +148,7 @@ delete from {{ ref('load_ledger') }} where {{ of_feed(config.meta_require('loads
     {{ model_rows }} ({{ newest_extract(feed, plan) if feed.kind == 'extract' else plan.arriving }})
     qualify row_number() over (
         partition by {{ key_list(feed.key) }}
-        order by {{ newest_first(plan.compared) }}
+        order by {{ newest_first(feed, plan.compared) }}
     ) = 1
 {%- endset %}
 {{ create_table_as(false, table, rows) }}

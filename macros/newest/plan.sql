@@ -48,13 +48,13 @@
             )
         {%- endif %}
     {%- endset -%}
-    {{ return(candidates if plan.in_place else newest_of(candidates, feed.key, plan.compared)) }}
+    {{ return(candidates if plan.in_place else newest_of(feed, plan.compared, candidates)) }}
 {% endmacro %}
 
 
-{% macro newest_of(rows, key, compared) %}
+{% macro newest_of(feed, compared, rows) %}
 with overtaken as (
-{{ overtaken_rows(rows, key, compared) }}
+{{ overtaken_rows(feed, compared, rows) }}
 )
 select *
 from ({{ rows }}) as candidates

@@ -62,26 +62,34 @@ select distinct {{ day }}, '{{ invocation_id }}', '{{ invocation_id }}' from ({{
 
 
 {#- The condition that a timestamp is of one of the days: a range of literals for each run of days, which lets the
-    engine skip the history; of very many runs only the whole. -#}
-{% macro in_days(column, days, most_runs=30) %}
+    engine skip the history. -#}
+{% macro in_days(column, days) %}
     {%- if not days -%}{{ return('false') }}{%- endif -%}
-    {%- set runs, day = [], modules.datetime.timedelta(days=1) -%}
-    {%- for iso in days -%}
-        {%- set date = modules.datetime.date.fromisoformat(iso) -%}
-        {%- if runs and runs[-1][1] == date -%}
-            {%- do runs[-1].insert(1, date + day) -%}
-        {%- else -%}
-            {%- do runs.append([date, date + day]) -%}
-        {%- endif -%}
-    {%- endfor -%}
-    {%- set runs = runs if runs | length <= most_runs else [[runs[0][0], runs[-1][1]]] -%}
     {%- set conditions = [] -%}
-    {%- for run in runs -%}
+    {%- for first, after in runs_of_days(days) -%}
         {%- do conditions.append(
-            column ~ " >= cast('" ~ run[0] ~ "' as timestamp) and " ~ column ~ " < cast('" ~ run[1] ~ "' as timestamp)"
+            column ~ " >= cast('" ~ first ~ "' as timestamp) and " ~ column ~ " < cast('" ~ after ~ "' as timestamp)"
         ) -%}
     {%- endfor -%}
     {{ return('(' ~ conditions | join(' or ') ~ ') and cast(' ~ column ~ ' as date) in (' ~ day_list(days) ~ ')') }}
+{% endmacro %}
+
+
+{#- Runs of days, from ISO dates in their order: the first day of each and the day after its last, with some time around;
+    of very many runs only the whole. -#}
+{% macro runs_of_days(days, around=modules.datetime.timedelta(0), most_runs=30) %}
+    {%- set runs, day = [], modules.datetime.timedelta(days=1) -%}
+    {%- for iso in days -%}
+        {%- set date = modules.datetime.date.fromisoformat(iso) -%}
+        {%- if runs and runs[-1][1] >= date - around -%}
+            {%- do runs[-1].insert(1, date + day + around) -%}
+        {%- else -%}
+            {%- do runs.append([date - around, date + day + around]) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- set whole = [] -%}
+    {%- for run in runs -%}{%- do whole.append(run[:2]) -%}{%- endfor -%}
+    {{ return(whole if whole | length <= most_runs else [[whole[0][0], whole[-1][1]]]) }}
 {% endmacro %}
 
 

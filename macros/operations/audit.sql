@@ -19,10 +19,12 @@
 {#- The registers that an audit begins with: what has landed, as if nothing of it had been typed yet. -#}
 {% macro audit_registers() %}
     {%- do adapter.create_schema(api.Relation.create(database=target.database, schema='audit_staging')) -%}
-    {%- for name in ['landed_files', 'refused_files', 'released_files'] -%}
+    {%- for name in ['landed_files', 'refused_files', 'released_files', 'topic_generations'] -%}
         {%- set register = ref(name) -%}
         {%- set there = register.incorporate(path={'schema': 'staging'}) -%}
-        {%- do run_query('create or replace table ' ~ register ~ ' as select * from ' ~ there) -%}
+        {%- if load_relation(there) -%}
+            {%- do run_query('create or replace table ' ~ register ~ ' as select * from ' ~ there) -%}
+        {%- endif -%}
     {%- endfor -%}
     {%- do run_query('update ' ~ ref('landed_files') ~ ' set is_typed = false') -%}
     {%- do adapter.commit() -%}

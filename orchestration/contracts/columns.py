@@ -12,10 +12,14 @@ from orchestration.contracts.contract import Contract
 from orchestration.contracts.reading import Map, within
 from orchestration.contracts.words import (
     COLUMN_WORDS,
+    MESSAGE,
     NAME,
     NAMES,
     TEXT,
     TYPES,
+    TYPES_OF_FIELDS,
+    WORDS_OF_FIELDS,
+    WORDS_OF_RECORDS,
     database,
     reserved_words,
     typing_macros,
@@ -48,7 +52,9 @@ def _column(contract: Contract, name: str, column: Map, meta: Map) -> None:
     where = f"the column {name}"
     data_type = column.get("data_type")
     known = TYPES.fullmatch(data_type) if isinstance(data_type, str) else None
-    if known is None or (known[1] and not 0 <= int(known[2]) < int(known[1]) <= 38):
+    if contract.is_of_messages:
+        _field(contract, where, name, column, meta)
+    elif known is None or (known[1] and not 0 <= int(known[2]) < int(known[1]) <= 38):
         contract.fault(
             column.lines.get("data_type", column.line),
             f"The type {data_type} of {where} is unknown. "
@@ -59,7 +65,11 @@ def _column(contract: Contract, name: str, column: Map, meta: Map) -> None:
     for word in meta.keys() - set(COLUMN_WORDS):
         what = f"A contract has no {word}, as {where} says. What it has: {', '.join(COLUMN_WORDS)}."
         contract.fault(meta.lines.get(word, meta.line), what)
-    for word in ("required", "optional"):
+    for word in WORDS_OF_RECORDS if contract.is_of_messages else WORDS_OF_FIELDS:
+        if word in meta:
+            kind = "messages" if contract.is_of_messages else "files"
+            contract.fault(meta.lines[word], f"{word} of {where} is no word for a feed of {kind}. Remove it.")
+    for word in ("required", "optional", "numbers", "unknown_fields"):
         if not isinstance(meta.get(word, False), bool):
             contract.fault(
                 meta.lines[word], f"{word} of {where} is {meta[word]!r}. It is true or false, without quotes."
@@ -83,6 +93,21 @@ def _column(contract: Contract, name: str, column: Map, meta: Map) -> None:
         contract.fault(meta.lines["says"], f"`says` is the reason of a rule, and {where} has no rule.")
     if "listed_in" in meta:
         _list(contract, where, name, meta)
+
+
+def _field(contract: Contract, where: str, name: str, column: Map, meta: Map) -> None:
+    """What a column of a feed of messages may be."""
+    data_type, line = str(column.get("data_type")).lower(), column.lines.get("data_type", column.line)
+    if name in MESSAGE:
+        if data_type != MESSAGE[name]:
+            contract.fault(line, f"{where.capitalize()} is of the message itself, and {MESSAGE[name]}. Write that.")
+    elif data_type not in TYPES_OF_FIELDS:
+        what = f"The type {column.get('data_type')} of {where} is none of a field of JSON. Use "
+        contract.fault(line, f"{what}{', '.join(TYPES_OF_FIELDS[:-1])} or {TYPES_OF_FIELDS[-1]}.")
+    elif meta.get("numbers") and data_type not in TEXT:
+        contract.fault(meta.lines["numbers"], f"numbers is for text, and {where} is {data_type}. Remove it.")
+    elif meta.get("unknown_fields") and data_type != "json":
+        contract.fault(line, f"{where.capitalize()} holds the unknown fields and is {data_type}. Make it json.")
 
 
 def _default(contract: Contract, where: str, name: str, data_type: str, meta: Map) -> None:
@@ -129,6 +154,8 @@ def _list(contract: Contract, where: str, name: str, meta: Map) -> None:
 
 
 def _updated_at(contract: Contract) -> None:
+    if "first_by" in contract.feed:
+        return
     if "updated_at" not in contract.columns:
         what = f"The feed {contract.name} has no column updated_at, by which the newest version of a row wins. Add it."
         contract.fault(contract.model.line, what)

@@ -18,6 +18,11 @@ class Contract:
         self.all_columns = {column["name"]: column for column in self.listed(self.file, self.model)}
         self.columns = {name: column for name, column in self.all_columns.items() if name not in LINEAGE}
 
+    @property
+    def is_of_messages(self) -> bool:
+        """Whether the feed is of messages, whose values are JSON, and not of files."""
+        return self.feed.get("files") == "topics"
+
     def fault(self, line: int, says: str) -> None:
         """Tells a fault of the contract's own file."""
         self.project.fault(self.file, line, says)

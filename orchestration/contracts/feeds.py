@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestration.contracts.contract import Contract
 from orchestration.contracts.reading import within
-from orchestration.contracts.words import BESIDE_A_KEY, FEED_WORDS, NAME, NAMES, TEXT, reserved_words
+from orchestration.contracts.words import BESIDE_A_KEY, FEED_WORDS, MESSAGE, NAME, NAMES, TEXT, reserved_words
 
 
 def check(contract: Contract) -> None:
@@ -22,7 +22,7 @@ def _words(contract: Contract) -> None:
         contract.fault(contract.line("name"), what)
     for word in feed.keys() - set(FEED_WORDS):
         contract.fault(contract.line(word), f"A feed has no {word}. What it may have: {', '.join(FEED_WORDS)}.")
-    for word, known in (("kind", ("changes", "extract")), ("files", ("daily", "hourly"))):
+    for word, known in (("kind", ("changes", "extract")), ("files", ("daily", "hourly", "topics"))):
         if feed.get(word, known[0]) not in known:
             what = f"The {word} {feed[word]} of the feed {contract.name} is unknown. Use {' or '.join(known)}."
             contract.fault(contract.line(word), what)
@@ -33,6 +33,9 @@ def _words(contract: Contract) -> None:
         if feed.get("kind") != "extract":
             what = "shrinks_by is for an extract only. Add `kind: extract`, or remove shrinks_by."
             contract.fault(contract.line("shrinks_by"), what)
+    if not isinstance(feed.get("judged", True), bool):
+        contract.fault(contract.line("judged"), f"judged is {feed['judged']!r}. It is true or false, without quotes.")
+    _order(contract)
     if "fresh" in feed:
         fresh, line = feed["fresh"], contract.line("fresh")
         column, days = (fresh.get("column"), fresh.get("days")) if isinstance(fresh, dict) else (None, None)
@@ -44,6 +47,28 @@ def _words(contract: Contract) -> None:
             contract.fault(line, f"fresh needs `days`, a whole number from 1; it is {days}.")
         for word in fresh.keys() - {"column", "days"} if isinstance(fresh, dict) else ():
             contract.fault(line, f"fresh has no {word}. What it has: column, days.")
+
+
+def _order(contract: Contract) -> None:
+    """Which copy of a key stays, and the time within which copies are looked for."""
+    feed = contract.feed
+    if "first_by" in feed:
+        columns, line = feed["first_by"], contract.line("first_by")
+        if not isinstance(columns, list) or not columns:
+            contract.fault(line, "first_by is no list of columns. Name those by which the first copy of a key stays.")
+            columns = []
+        for name in columns:
+            if not isinstance(name, str) or name not in contract.columns:
+                contract.fault(line, f"first_by names {name}, which is not a column of the contract.")
+            elif name not in MESSAGE and within(contract.columns[name], "config", "meta").get("required") is not True:
+                what = f"The column {name} is of first_by and not required. Add `required: true`: an order needs it."
+                contract.fault(contract.columns[name].line, what)
+    if "within" in feed and (
+        not isinstance(feed["within"], str)
+        or feed["within"] not in contract.columns
+        or contract.type(feed["within"]) != "timestamp"
+    ):
+        contract.fault(contract.line("within"), f"within is {feed['within']}. It names a timestamp of the contract.")
 
 
 def _key(contract: Contract) -> None:

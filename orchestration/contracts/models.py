@@ -9,7 +9,7 @@ import sqlglot
 
 from orchestration.contracts.contract import Contract
 from orchestration.contracts.reading import Map
-from orchestration.contracts.words import MODELS, MODELS_OF_A_TABLE, TEXT
+from orchestration.contracts.words import MESSAGE, MODELS, MODELS_OF_A_TABLE, TEXT
 
 # What the pipeline adds to the columns of the contract, with its types.
 SOURCE = {"source_file": "varchar", "source_record": "bigint"}
@@ -48,6 +48,8 @@ def _models(contract: Contract) -> None:
         if name in contract.project.described and name != contract.model["name"]:
             as_text = prefix in ("raw", "rejected")
             types = {column: "varchar" if as_text else contract.type(column) for column in contract.columns}
+            if contract.is_of_messages and as_text:
+                types = MESSAGE
             _list_of(contract, name, types)
 
 
@@ -129,6 +131,8 @@ def _selected(model: str) -> list[str]:
 
 
 def _same(data_type: object) -> str:
-    """A type without what does not matter in its writing."""
+    """A type without what does not matter in its writing, or that each warehouse has under a name of its own."""
     plain = str(data_type).lower().replace(" ", "")
+    if re.search(r"'variant'if.*else'json'", plain):
+        return "json"
     return "varchar" if plain in TEXT else plain

@@ -31,8 +31,22 @@ BESIDE_A_KEY = (
     *("day", "old_day", "old_file", "new_file", "was_current"),
     *("is_newer", "is_replaced", "ties", "wins", "leaves"),
 )
-FEED_WORDS = ("name", "key", "kind", "files", "fresh", "shrinks_by")
-COLUMN_WORDS = ("required", "optional", "default", "rule", "says", "listed_in")
+FEED_WORDS = ("name", "key", "kind", "files", "fresh", "shrinks_by", "first_by", "within", "judged")
+COLUMN_WORDS = ("required", "optional", "default", "rule", "says", "listed_in", "numbers", "unknown_fields")
+# Of the words of a column, those of the records of a file, and those of the fields of a message.
+WORDS_OF_RECORDS, WORDS_OF_FIELDS = ("optional", "default"), ("numbers", "unknown_fields")
+# What a message is besides the fields of its value (macros/contract/messages.sql), and what these fields can be.
+MESSAGE = {
+    "kafka_topic": "varchar",
+    "kafka_generation": "integer",
+    "kafka_partition": "integer",
+    "kafka_offset": "bigint",
+    "sent_at": "timestamp",
+    "message_key": "varchar",
+    "message_value": "varchar",
+    "message_bytes": "varchar",
+}
+TYPES_OF_FIELDS = ("varchar", "text", "timestamp", "json")
 # The models of one line that every feed has, and the macro that each calls (macros/contract/feed_models.sql).
 MODELS = {"raw": "raw_rows", "typed": "typed_rows", "clean": "clean_rows", "rejected": "rejected_rows"}
 # The one that a table has besides, which is one of marts/tables.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -20,12 +21,18 @@ SCHEMA = pa.schema(
         pa.field("generation", pa.int32(), nullable=False),
         pa.field("partition", pa.int32(), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),
+        # The first offset behind the object, as its metadata says too: Snowflake reads columns only.
+        pa.field("next", pa.int64(), nullable=False),
         pa.field("timestamp", pa.timestamp("ms", tz="UTC")),
         pa.field("key", pa.binary()),
         pa.field("value", pa.binary()),
         pa.field("headers", pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))),
     ]
 )
+
+
+# What an object is called: the first offset that it covers.
+NAME = re.compile(r"[0-9]{20}[.]parquet")
 
 
 @dataclass(frozen=True)
@@ -206,6 +213,7 @@ def _parquet(generation: Generation, partition: int, first: int, end: Tail, reco
         [generation.generation] * count,
         [partition] * count,
         [record.offset for record in records],
+        [end.next] * count,
         [record.timestamp for record in records],
         [record.key for record in records],
         [record.value for record in records],
@@ -220,6 +228,6 @@ def _parquet(generation: Generation, partition: int, first: int, end: Tail, reco
         written,
         compression="zstd",
         row_group_size=max(count, 1),
-        use_dictionary=["generation", "partition", "key"],
+        use_dictionary=["generation", "partition", "next", "key"],
     )
     return written.getvalue()

@@ -68,6 +68,11 @@ class FolderObjects:
         # What begins with a dot is being written, or was by a run that was killed.
         return max((entry.name for entry in self._entries(folder) if not entry.name.startswith(".")), default=None)
 
+    def after(self, folder: str, name: str) -> list[str]:
+        """The names of the objects in a folder that are greater than a name."""
+        names = (entry.name for entry in self._entries(folder) if not entry.name.startswith("."))
+        return sorted(found for found in names if found > name)
+
     def _entries(self, folder: str) -> list[os.DirEntry]:
         with self._plain(f"The folder {folder} cannot be listed"):
             try:
@@ -148,6 +153,17 @@ class S3Objects:
             if found or not after:
                 return max(found, default=None)
             width *= FARTHER
+
+    def after(self, folder: str, name: str) -> list[str]:
+        """The names of the objects in a folder that are greater than a name."""
+        prefix = f"{self.base}{folder}/"
+        pages = self.client.get_paginator("list_objects_v2")
+        with self.zone.reading(f"what is in {folder}"):
+            return [
+                item["Key"].removeprefix(prefix)
+                for page in pages.paginate(Bucket=self.bucket, Prefix=prefix, StartAfter=prefix + name)
+                for item in page.get("Contents", [])
+            ]
 
 
 Objects = FolderObjects | S3Objects

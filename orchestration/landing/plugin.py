@@ -15,6 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from orchestration.landing.listing import Feed
 from orchestration.landing.load import Loader, Tables
+from orchestration.landing.messages import MessageLoader
 from orchestration.landing.zones import LandingError, zone_at
 
 log = AdapterLogger("landing")
@@ -92,21 +93,26 @@ class Plugin(BasePlugin):
             self.first = None
 
     def store(self, target_config: TargetConfig) -> None:
-        """Loads a feed. `config` holds its name as `feed`, `hourly`, its `optional` columns, `run_date` (ISO date or
-        none), and the relations `landed` and `refused`."""
+        """Loads a feed. `config` holds its name as `feed`, the layout of its `files`, its `optional` columns,
+        `run_date` (ISO date or none), and the relations `landed`, `refused` and, of messages, `generations`."""
         options, root = target_config.config, target_config.location.path
         day = options["run_date"]
         cursor = self.connection.cursor()
         try:
-            zone = zone_at(root, cursor)
             tables = Tables(
                 raw=target_config.relation.render(),
                 landed=options["landed"].render(),
                 refused=options["refused"].render(),
             )
+            if options["files"] == "topics":
+                # Messages are of no day, and a run of one takes none.
+                if not day:
+                    generations = options["generations"].render()
+                    MessageLoader(cursor, root, options["feed"], tables, generations, log).load()
+                return
             columns = tuple(column.name for column in target_config.column_list)
-            feed = Feed(options["feed"], columns, frozenset(options["optional"]), options["hourly"])
-            Loader(cursor, zone, feed, tables, log).load(date.fromisoformat(day) if day else None)
+            feed = Feed(options["feed"], columns, frozenset(options["optional"]), options["files"] == "hourly")
+            Loader(cursor, zone_at(root, cursor), feed, tables, log).load(date.fromisoformat(day) if day else None)
         except LandingError as error:
             raise DbtRuntimeError(str(error)) from error
         finally:

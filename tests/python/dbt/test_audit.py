@@ -9,7 +9,7 @@ import pytest
 
 from support.commands import audit, audited
 from support.derived import it_is_loaded_merged_and_made_anew, with_gross_amount
-from support.reference import INVENTORY, SALES
+from support.reference import FEEDS, INVENTORY, SALES
 from support.sales_files import CASES, file, row
 from support.table_files import path_of, stock
 from support.tables import remove_table
@@ -35,7 +35,7 @@ def test_an_audit_finds_nothing_or_says_what_differs(warehouse, project, tmp_pat
     assert not warehouse.build("test", "--selector", "daily_sales_etl_v2").red
     right, said = audited(warehouse)
     assert right, said
-    assert "Never loaded, so that there is nothing to audit: customers, inventory, orders, products." in said
+    assert "Never loaded, so that there is nothing to audit: customers, events, inventory, orders, products." in said
     assert re.search("prod.daily_sales: [0-9]+ rows, equal", said)
     # An extract that would shrink by now passed in its time, and does so in an audit.
     first, second = path_of(INVENTORY, DAY), path_of(INVENTORY, DAY + timedelta(days=1))
@@ -80,14 +80,15 @@ def test_a_derived_column_is_loaded_merged_made_anew_and_audited(project, tmp_pa
 @pytest.mark.long
 def test_an_audit_passes_over_what_never_was_and_over_nothing_else(warehouse):
     """Tables without sales, and a table that is missing though its files were merged."""
+    warehouse.feeds = FEEDS
     warehouse.land({path_of(INVENTORY, DAY): stock(4)})
     assert not warehouse.build("test", "--exclude", "tag:sales+").broken
     code, said = audit(warehouse)
     assert (code, said.splitlines()[-1]) == (0, "Production is what the raw tables say.")
-    assert "Never loaded, so that there is nothing to audit: sales." in said
+    assert "Never loaded, so that there is nothing to audit: events, sales." in said
     assert "prod.inventory: 4 rows, equal" in said
     with duckdb.connect(warehouse.folder / DATABASE) as connection:
         connection.execute("drop view prod.inventory; drop table staging.newest_inventory")
     code, said = audit(warehouse)
-    assert (code, "Never loaded, so that there is nothing to audit: sales." in said) == (1, True)
+    assert (code, "Never loaded, so that there is nothing to audit: events, sales." in said) == (1, True)
     assert '"prod"."inventory" does not exist yet' in said

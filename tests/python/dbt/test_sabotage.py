@@ -113,7 +113,7 @@ SABOTAGES = {
         ("prod.daily_sales: 1 rows more than expected\n  surplus: @x |",),
         {
             "collect_changes": {
-                "    where {{ within(key[0], ranges) }}\n),": (
+                "    where {{ within(ranges) }}\n),": (
                     "    where sold_at >= (select min(sold_at) from {{ winners }})\n),"
                 )
             }

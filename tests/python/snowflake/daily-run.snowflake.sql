@@ -1,4 +1,4 @@
--- What a daily run of sales sends to Snowflake, the second day: 139 statements, by node.
+-- What a daily run of sales sends to Snowflake, the second day: 141 statements, by node.
 -- Written by `make statements`; a test fails while it differs from what is sent.
 
 
@@ -1090,6 +1090,13 @@ COMMIT;
 alter session set query_tag = '{"dag": "", "run": "", "node": "model.reference_pipeline.stale_days"}';
 
 describe table "ANALYTICS"."STAGING"."STALE_DAYS";
+
+
+-- model.reference_pipeline.topic_generations
+
+alter session set query_tag = '{"dag": "", "run": "", "node": "model.reference_pipeline.topic_generations"}';
+
+describe table "ANALYTICS"."STAGING"."TOPIC_GENERATIONS";
 
 
 -- model.reference_pipeline.typed_sales

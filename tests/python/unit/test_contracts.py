@@ -120,7 +120,7 @@ FAULTS = {
     ),
     "unknown files": (
         *(ORDERS, "files: hourly}", "files: weekly}"),
-        *("files: weekly", "The files weekly of the feed orders is unknown. Use daily or hourly."),
+        *("files: weekly", "The files weekly of the feed orders is unknown. Use daily or hourly or topics."),
     ),
     "unknown word of a feed": (
         *(ORDERS, "files: hourly}", "files: hourly, owner: sales}"),
