@@ -5,12 +5,14 @@
     Text is a JSON string; a timestamp a string in ISO 8601 with an offset, or a number of milliseconds since 1970;
     json an object. Null and "" are empty. -#}
 
-{#- What a message is besides its value, in the raw table: names and types. -#}
+{#- What a message is besides its value, in the raw table: names and types. Without a length a text has at most 16 MB on
+    Snowflake. -#}
 {% macro message_columns() %}
+    {%- set long_text = 'varchar(134217728)' if target.type == 'snowflake' else 'varchar' -%}
     {{ return([
         ('kafka_topic', 'varchar'), ('kafka_generation', 'integer'), ('kafka_partition', 'integer'),
         ('kafka_offset', 'bigint'), ('sent_at', 'timestamp'), ('message_key', 'varchar'),
-        ('message_value', 'varchar'), ('message_bytes', 'varchar')
+        ('message_value', long_text), ('message_bytes', long_text)
     ]) }}
 {% endmacro %}
 
@@ -129,11 +131,18 @@ case
 {%- endmacro %}
 
 
-{#- Snowflake takes no object in which a key stands twice, however deep. -#}
+{#- Snowflake takes no object in which a key stands twice, however deep, but takes `[1,,2]`, and more than it documents. So
+    each string and each other value of JSON becomes a 0 first, and what is left must look like JSON. -#}
 {% macro snowflake__is_json_object(value, objects) %}
+{%- set space = '[[:space:]]*' -%}
+{%- set scalar = 'true|false|null|-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?' -%}
+{%- set values_side_by_side, no_value = '0' ~ space ~ '0', '[[{,:]' ~ space ~ '[,:]|[,:]' ~ space ~ '[]}]' -%}
+{%- set odd = '[^][{}:,0[:space:]]|' ~ values_side_by_side ~ '|' ~ no_value -%}
 (
                 coalesce(is_object(try_parse_json({{ value }})), false)
-                and regexp_instr(regexp_replace({{ value }}, {{ json_string() }}, '""'), {{ lax_json() }}, 1, 1, 0, 'i') = 0
+                and regexp_instr(
+                    regexp_replace(regexp_replace({{ value }}, {{ json_string() }}, ' 0 '), '{{ scalar }}', '0'), '{{ odd }}'
+                ) = 0
             )
 {%- endmacro %}
 
@@ -212,7 +221,10 @@ try_parse_json({{ value }}) as document
 {% endmacro %}
 
 {% macro snowflake__other_fields(names) %}
-    {{ return("cast(to_json(object_delete(document, '" ~ names | join("', '") ~ "')) as varchar)") }}
+    {{ return(
+        "cast(to_json(cast(object_delete(cast(document as object), '" ~ names | join("', '")
+        ~ "') as variant)) as varchar)"
+    ) }}
 {% endmacro %}
 
 
@@ -223,7 +235,7 @@ try_parse_json({{ value }}) as document
 
 {% macro duckdb__as_json(text) %}{{ return('cast(' ~ text ~ ' as json)') }}{% endmacro %}
 
-{% macro snowflake__as_json(text) %}{{ return('cast(parse_json(' ~ text ~ ') as variant)') }}{% endmacro %}
+{% macro snowflake__as_json(text) %}{{ return('cast(try_parse_json(' ~ text ~ ') as variant)') }}{% endmacro %}
 
 
 {#- Milliseconds since 1970 as a timestamp in UTC. -#}

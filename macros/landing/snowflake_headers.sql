@@ -4,9 +4,7 @@
     take. -#}
 {% macro snowflake_headers(refused, contract, files) %}
     {%- set columns, optional = contract | map(attribute='name') | list, optional_columns(contract) -%}
-    {%- do run_query(
-        'create or replace temporary table landing_lines (source_file varchar, line number, content varchar)'
-    ) -%}
+    {%- do run_query(snowflake_landing_lines()) -%}
     {%- set copied = run_query(snowflake_copy_lines(files)).rows -%}
     {%- set headers, unreadable, malformed, good = {}, {}, {}, [] -%}
     {%- for row in copied if row['status'] | upper != 'LOADED' -%}
@@ -35,11 +33,16 @@
 {% endmacro %}
 
 
-{% macro snowflake_copy_lines(files) %}
+{% macro snowflake_landing_lines() %}
+create or replace temporary table landing_lines (source_file varchar, line number, content varchar)
+{% endmacro %}
+
+
+{% macro snowflake_copy_lines(files, folder='raw/') %}
 copy into landing_lines (source_file, line, content)
 from (
     select
-        concat('raw/', split_part(concat('/', metadata$filename), '/raw/', -1)),
+        concat('{{ folder }}', split_part(concat('/', metadata$filename), '/{{ folder }}', -1)),
         metadata$file_row_number,
         $1
     from @{{ var('landing_stage') }}

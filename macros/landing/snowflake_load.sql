@@ -2,6 +2,11 @@
     are taken by name; files of one header are copied together, each whole or not at all, and registered in the same
     transaction. -#}
 {% macro snowflake__load_new_files(relation, landed, refused, feed, contract, day) %}
+    {%- if feed.files == 'topics' -%}
+        {#- Messages are of no day, and a run of one takes none. -#}
+        {%- if not day -%}{%- do snowflake_load_messages(relation, landed, refused, feed) -%}{%- endif -%}
+        {{ return('') }}
+    {%- endif -%}
     {%- set prefix = 'raw/' ~ feed.name ~ '/' ~ (day ~ '/' if day else '') -%}
     {%- do snowflake__set_query_tag() -%}
     {%- do run_query('list @' ~ var('landing_stage') ~ '/' ~ prefix) -%}
@@ -59,6 +64,6 @@ limit 1
 
 
 {#- How COPY names a file in its answer, as the path below the landing root. -#}
-{% macro snowflake_path(name) %}
-    {{ return('raw/' ~ ('/' ~ name).split('/raw/')[-1]) }}
+{% macro snowflake_path(name, folder='raw/') %}
+    {{ return(folder ~ ('/' ~ name).split('/' ~ folder)[-1]) }}
 {% endmacro %}

@@ -21,7 +21,8 @@ when matched then update set
     source_record = {{ record or 'null' }}, reason = {{ text_literal(reason) }}
 when not matched then insert (source_file, content_hash, file_date, source_record, reason, fingerprint)
 values (
-    bad.source_file, {{ text_literal(file['fingerprint']) }}, to_date('{{ file['file_date'] }}'),
+    bad.source_file, {{ text_literal(file['fingerprint']) }},
+    {{ "to_date('" ~ file['file_date'] ~ "')" if file['file_date'] else 'null' }},
     {{ record or 'null' }}, {{ text_literal(reason) }}, {{ text_literal(file['fingerprint']) }}
 )
 {% endmacro %}

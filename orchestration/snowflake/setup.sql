@@ -122,9 +122,16 @@ create file format if not exists analytics.staging.landing_line
     empty_field_as_null = false
     replace_invalid_characters = true;
 
+-- Messages, whose keys and values are bytes.
+create file format if not exists analytics.staging.landing_parquet
+    type = parquet
+    binary_as_text = false
+    use_logical_type = true;
+
 grant usage on stage analytics.staging.landing_zone to role loader;
 grant usage on file format analytics.staging.landing_csv to role loader;
 grant usage on file format analytics.staging.landing_line to role loader;
+grant usage on file format analytics.staging.landing_parquet to role loader;
 
 -- THE USER of Airflow and dbt: a key pair, no password. `alter user ... set rsa_public_key_2` turns the key over.
 use role securityadmin;

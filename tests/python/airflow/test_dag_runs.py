@@ -1,6 +1,7 @@
 """Real runs of the DAG: a real scheduler, S3, chat and mail. One Airflow for all; each test has a day of its own."""
 
 import html
+import json
 import tempfile
 import time
 from collections import Counter
@@ -13,7 +14,9 @@ import httpx
 import psutil
 import pytest
 
+from orchestration.local.demos import events_files
 from orchestration.local.demos import table_files as demo_tables
+from orchestration.local.stand_ins.broker import KAFKA_PASSWORD
 from orchestration.local.stand_ins.chat import CHAT_TOKEN
 from orchestration.local.stand_ins.mail import MAIL_PASSWORD
 from orchestration.local.stand_ins.s3 import KEY, SECRET
@@ -45,7 +48,7 @@ def airflow():
     # Not in pytest's own folder: the next pytest that starts takes it from PostgreSQL, which as root is another user.
     with (
         tempfile.TemporaryDirectory(prefix="airflow-runs-", ignore_cleanup_errors=True) as folder,
-        airflow_in(Path(folder), schedules=True, settings=settings) as session,
+        airflow_in(Path(folder), schedules=True, kafka=True, settings=settings) as session,
     ):
         yield session
 
@@ -177,6 +180,75 @@ def test_tables_are_synced_each_by_itself_and_an_idle_hour_starts_no_dbt(airflow
     client.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
 
 
+def test_events_are_landed_and_loaded_once_each_whatever_is_killed(airflow, told):
+    """The topic is another one than that of the schedule, whose runs find nothing in it."""
+    client, dag_id, kafka = airflow.airflow, "realtime_event_ingestion", airflow.services.kafka
+    topic, tasks = "events.of.tests", ("consume_kafka_events", "transform_events", "load_to_warehouse")
+    for name in (topic, events_files.TOPIC):
+        kafka.create(name, events_files.PARTITIONS)
+    sent = list(events_files.events(1500))
+    kafka.send(topic, sent[:1000])
+    scheduled_run(client, dag_id)
+
+    def run(minute, act=lambda tries: None, **parameters):
+        run_id = client.start(dag_id, f"2024-01-05T10:{minute:02}", {"topic": topic} | parameters)
+        found = client.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        act({one["id"]: one["task_id"] for one in found})
+        return client.wait(dag_id, run_id)
+
+    def loaded():
+        return airflow.query(
+            f"select count(*), count(distinct event_id) from prod.usage_events where kafka_topic = '{topic}'"
+        )
+
+    first = run(0)
+    assert {task.task: task.state for task in first.tasks} == dict.fromkeys(tasks, "success")
+    events = ids(sent[:1000])
+    assert loaded() == [(len(events), len(events))]
+    rejected = airflow.query(f"select count(*) from staging.rejected_events where kafka_topic = '{topic}'")[0][0]
+    [text] = [text for text in told()[0] if "2024-01-05T10:00" in text]
+    assert text == (
+        f"✅ DAG {dag_id} completed for 2024-01-05T10:00\nLoaded 4 objects, events: 1,000 received, {len(events)} "
+        f"current, {1000 - rejected - len(events)} duplicates, {rejected} rejected\nLag: none"
+    )
+
+    # Nothing new: no dbt, and no word of it.
+    assert {task.task: task.state for task in run(5).tasks} == dict(
+        zip(tasks, ("success", "skipped", "skipped"), strict=True)
+    )
+    assert "2024-01-05T10:05" not in str(told())
+
+    # Lost before it landed: told at once, without a retry.
+    kafka.send(topic, sent[1000:])
+    old = sum(1 for partition, *_ in sent[:1000] if partition == 2)
+    kafka.expire(topic, 2, old + 7)
+    failed = run(10)
+    assert [(task.state, task.tries) for task in failed.tasks if task.task == tasks[0]] == [("failed", 1)]
+    for texts in told():
+        [text] = [html.unescape(text) for text in texts if "2024-01-05T10:10" in text]
+        assert f"Lost: partition 2: offsets {old} to {old + 6} have expired before they were landed" in text
+        assert "trigger the DAG by hand with accept_loss true" in text
+
+    # Gone on from on purpose, by tasks that are killed when they have opened the warehouse: their retries finish it.
+    killed = set(tasks[1:])
+
+    def kill_them(tries):
+        hunt(airflow.warehouse, {ti: task for ti, task in tries.items() if task in killed}, False, False)
+
+    healed = run(15, kill_them, accept_loss=True)
+    assert healed.state == "success"
+    assert {task.task for task in healed.tasks if task.tries == 2} == killed
+    of_partition = [event for event in sent[1000:] if event[0] == 2]
+    there = [event for event in sent[1000:] if event[0] != 2] + of_partition[7:]
+    assert loaded() == [(len(ids(sent[:1000] + there)),) * 2]
+    client.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
+
+
+def ids(messages):
+    """The ids of the events that some messages are; those that are none are left out."""
+    return {json.loads(value)["event_id"] for _, _, value, _ in messages if value not in events_files.BAD.values()}
+
+
 def clear(client, dag_id, run_id, task, downstream=True):
     """Lets one task of a run run again, with what follows it or without."""
     again = {"dag_run_id": run_id, "task_ids": [task], "include_downstream": downstream}
@@ -185,16 +257,21 @@ def clear(client, dag_id, run_id, task, downstream=True):
 
 def scheduled_tables(client):
     """The run of the tables that the schedule starts once it may."""
-    client.wait_for_dag("table_sync")
-    client.unpause("table_sync")
+    return scheduled_run(client, "table_sync")
+
+
+def scheduled_run(client, dag_id):
+    """The run of a DAG that the schedule starts once it may."""
+    client.wait_for_dag(dag_id)
+    client.unpause(dag_id)
     deadline = time.monotonic() + 60
-    while not (runs := client.call("GET", "dags/table_sync/dagRuns")["dag_runs"]):
+    while not (runs := client.call("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]):
         assert time.monotonic() < deadline, "the schedule started no run"
         time.sleep(0.5)
-    return client.wait("table_sync", runs[0]["dag_run_id"])
+    return client.wait(dag_id, runs[0]["dag_run_id"])
 
 
-SECRETS = (KEY, SECRET, CHAT_TOKEN, CHAT_TOKEN.partition("/")[2], MAIL_PASSWORD)
+SECRETS = (KEY, SECRET, KAFKA_PASSWORD, CHAT_TOKEN, CHAT_TOKEN.partition("/")[2], MAIL_PASSWORD)
 
 
 def test_no_credential_is_shown_though_all_of_them_are_refused(airflow, told):

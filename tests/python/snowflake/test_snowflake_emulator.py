@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 from threading import Thread
 
@@ -18,6 +19,7 @@ import fakesnow.arrow
 import fakesnow.server
 import psutil
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import snowflake.connector
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -36,6 +38,13 @@ FORMAT = "create file format strict type = csv skip_header = 1 escape_unenclosed
 COPY = (
     "copy into t (a, b) from (select $2, metadata$file_row_number from @zone) files = ('x/good.csv', 'x/bad.csv') "
     "file_format = (format_name = 'strict') on_error = skip_file purge = false force = true"
+)
+PARQUET = (
+    "create file format bytes type = parquet binary_as_text = false use_logical_type = true",
+    "create table p (source varchar, a binary, b number, c number, t timestamp_ltz)",
+    "copy into p from (select metadata$filename, cast($1:a as binary), cast($1:b as number), cast($1:c as number), "
+    "cast($1:t as timestamp_ltz) from @zone) files = ('x/good.parquet', 'x/bad.csv') "
+    "file_format = (format_name = 'bytes') on_error = skip_file purge = false force = true",
 )
 
 
@@ -111,6 +120,37 @@ REPAIRS = {
         (T, "begin", "insert into t values ('x', 1)", "create table u (a number)", "rollback"),
     ),
     "copy of a query by a named format": Repair("select a, b from t", [("y", 2)], (T, FORMAT, COPY)),
+    "copy of fields of Parquet": Repair(
+        "select source, hex_encode(a), b, c, "
+        "cast(convert_timezone('UTC', t) as timestamp_ntz) = cast('2024-01-05 08:00:00.123' as timestamp_ntz) from p",
+        [("zone/x/good.parquet", "00FF", 1, None, True)],
+        PARQUET,
+    ),
+    "a length of bytes": Repair(
+        "select hex_encode(cast(a as binary(1))) as a from u",
+        [("FF",)],
+        ("create table u (a binary(67108864))", "insert into u select to_binary('FF', 'HEX')"),
+    ),
+    "a key that stands twice": Repair(
+        """select try_parse_json('[{"a": {"b": 1, "\\\\u0062": 2}}]') as a, """
+        """to_json(try_parse_json('[{"a": 1}, {"a": 2}]')) as b""",
+        [(None, '[{"a":1},{"a":2}]')],
+    ),
+    "what a variant is cast to": Repair(
+        "select cast(get(v, 'a') as varchar), cast(get(v, 'b') as varchar), get(v, 'b') is null, get(v, 'c') is null "
+        """from (select parse_json('{"a": "x", "b": null}') as v)""",
+        [("x", None, False, True)],
+    ),
+    "is_object": Repair("select is_object(parse_json('{}')), is_object(parse_json('[]'))", [(True, False)]),
+    "object_delete": Repair(
+        """select to_json(object_delete(parse_json('{"a": 1, "b": null, "c": 2}'), 'a', 'd'))""",
+        [('{"b":null,"c":2}',)],
+    ),
+    "text of bytes": Repair(
+        "select try_hex_decode_string('4100F09F9880'), try_hex_decode_string('FF')",
+        [("A\0\U0001f600", None)],
+    ),
+    "a backslash in a pattern": Repair("select regexp_replace('a\\\\b', '[^\\\\\\\\]', 'x')", [("x\\x",)]),
 }
 
 
@@ -119,6 +159,9 @@ def zone(running: Snowflake) -> None:
     """What its stages list."""
     for name, content in {"good.csv": b"h,i\nx,y\n", "bad.csv": b"h,i\nx,\xff\n"}.items():
         running.storage.client.put_object(Bucket=BUCKET, Key=f"zone/x/{name}", Body=content)
+    rows = pa.table({"a": [b"\x00\xff"], "b": [1], "t": pa.array([1_704_441_600_123], pa.timestamp("ms", tz="UTC"))})
+    pq.write_table(rows, written := BytesIO())
+    running.storage.client.put_object(Bucket=BUCKET, Key="zone/x/good.parquet", Body=written.getvalue())
 
 
 @contextmanager

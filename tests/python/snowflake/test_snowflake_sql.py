@@ -22,6 +22,7 @@ pytestmark = pytest.mark.xdist_group("snowflake_sql")
 RUN_TIME_SQL = """
 -- depends_on: {{ ref('file_verdicts') }} {{ ref('typed_sales') }} {{ ref('load_ledger') }} {{ ref('raw_sales') }}
 -- depends_on: {{ ref('landed_files') }} {{ ref('released_files') }} {{ ref('stale_days') }}
+-- depends_on: {{ ref('topic_generations') }}
 {%- set landed, refused = ref('landed_files'), ref('refused_files') -%}
 {%- set raw, sales = ref('raw_sales'), ref('daily_sales') -%}
 {%- set file = {
@@ -31,6 +32,7 @@ RUN_TIME_SQL = """
 {%- if execute %}
 {% if target.type == 'snowflake' %}
 {{ snowflake_changes(landed, refused, feed_of('sales'), "raw/it's/") }};
+{{ snowflake_landing_lines() }};
 {{ snowflake_copy_lines([file, file]) }};
 {{ snowflake_malformed() }};
 {{ snowflake_copy_files(raw, columns, names, [file, file]) }};
@@ -39,6 +41,19 @@ RUN_TIME_SQL = """
 {{ snowflake_register(landed, [(file, 5, 'h'), (file, 6, 'i')], 'extra') }};
 {{ snowflake_mended(refused, ["it's"]) }};
 {{ snowflake_write_refusal(refused, file, 3, "it's bad") }};
+{%- set object = {
+    'source_file': "raw/events/it's/0/1/00000000000000000005.parquet", 'fingerprint': 'h', 'file_date': none,
+    'landing_id': 2
+} %}
+{%- set found = {'content_hash': 'h', 'received': 2, 'next_offset': 7} %}
+{{ snowflake_new_messages(landed, refused, ref('topic_generations'), 'raw/events/') }};
+{{ snowflake_landing_messages() }};
+{{ snowflake_copy_messages('raw/events/', [object, object]) }};
+{{ snowflake_judge_messages('raw/events/') }};
+{{ snowflake_register_messages(landed, [(object, found), (object, found)]) }};
+{{ snowflake_insert_messages(raw, landed, [object, object]) }};
+{{ snowflake_register_generations(ref('topic_generations')) }};
+{{ snowflake_write_refusal(refused, object, none, "it's bad") }};
 {% endif %}
 {% for statement in create_what_orders_loads() %}{{ statement }};
 {% endfor %}

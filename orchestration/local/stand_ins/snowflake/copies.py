@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 from botocore.exceptions import ClientError
 from fakesnow.expr import normalise_ident
 from sqlglot import Expr, exp
@@ -21,6 +22,8 @@ from orchestration.local.stand_ins.snowflake.statements import STATEMENTS
 
 # Stands for a carriage return that Python's reader would end a record at.
 LONE_RETURN = "\uf8ff"
+# How `$1:name` is read, cast or not.
+FIELDS = (exp.JSONExtract, exp.JSONExtractScalar)
 
 csv.field_size_limit(16_777_216)
 
@@ -34,7 +37,7 @@ def copy_into(self: Any, statement: exp.Copy, s3: Any) -> Expr:
     """COPY INTO with a transformation, file by file (sql-reference/sql/copy-into-table, user-guide/data-load-transform,
     user-guide/querying-metadata): FILES, FORMAT_NAME, ON_ERROR = SKIP_FILE, PURGE and FORCE; a file that cannot be
     parsed or converted is skipped as a whole and the result says why. fakesnow knows neither FORMAT_NAME nor SKIP_FILE
-    nor METADATA$ columns, and reads PURGE = FALSE and FORCE = FALSE as TRUE.
+    nor METADATA$ columns nor fields of Parquet, and reads PURGE = FALSE and FORCE = FALSE as TRUE.
     """
     options = {one.this.name.upper(): one for one in statement.args.get("params") or []}
     on_error = _word(options.get("ON_ERROR"), "ABORT_STATEMENT")
@@ -102,8 +105,11 @@ def _rules(self: Any, option: exp.CopyParameter) -> Json:
     if not found:
         raise refuse(f"File format '{database}.{schema}.{name}' does not exist or not authorized.", 2003, "02000")
     rules = json.loads(found[0])
-    if rules["TYPE"].upper() != "CSV":
+    rules["TYPE"] = rules["TYPE"].upper()
+    if rules["TYPE"] not in ("CSV", "PARQUET"):
         raise NotImplementedError(f"COPY with a transformation of {rules['TYPE']}")
+    if rules["TYPE"] == "PARQUET" and (rules["BINARY_AS_TEXT"] or not rules["USE_LOGICAL_TYPE"]):
+        raise NotImplementedError("COPY of Parquet without BINARY_AS_TEXT = FALSE and USE_LOGICAL_TYPE = TRUE")
     return rules
 
 
@@ -148,12 +154,43 @@ def _records(text: str, rules: Json) -> Iterator[list[str]]:
 
 
 def _staged(s3: Any, bucket: str, key: str, rules: Json, query: exp.Select) -> pa.Table:
-    """A staged file as a table: a column for each $n that is asked for, and the metadata."""
+    """A staged file as a table: a column for each $n, or field of $1, that is asked for, and the metadata."""
     try:
         found = s3.get_object(Bucket=bucket, Key=key)
     except ClientError as error:
         raise refuse(f"Remote file 's3://{bucket}/{key}' was not found.", 91016, "02000") from error
-    text = _text(found["Body"].read(), key, rules)
+    if rules["TYPE"] == "PARQUET":
+        table, numbers = _fields(found["Body"].read(), query)
+    else:
+        table, numbers = _columns(_text(found["Body"].read(), key, rules), rules, query)
+    table["METADATA$FILENAME"] = pa.array([key] * len(numbers), pa.string())
+    table["METADATA$FILE_ROW_NUMBER"] = pa.array(numbers, pa.int64())
+    table["METADATA$FILE_CONTENT_KEY"] = pa.array([found["ETag"].strip('"')] * len(numbers), pa.string())
+    return pa.table(table)
+
+
+def _fields(data: bytes, query: exp.Select) -> tuple[dict[str, Any], list[int]]:
+    """The fields of Parquet that a query asks for: bytes are BINARY, a time in UTC is TIMESTAMP_LTZ
+    (sql-reference/sql/create-file-format); a field that the file lacks is NULL.
+    """
+    try:
+        rows = pq.read_table(io.BytesIO(data))
+    except pa.ArrowException as error:
+        raise Malformed(f"Error parsing the parquet file: {str(error).splitlines()[0]}") from error
+    asked = {_field(one) for one in query.find_all(*FIELDS)}
+    fields = {name: rows[name] if name in rows.column_names else pa.nulls(len(rows)) for name in asked}
+    return fields, list(range(1, len(rows) + 1))
+
+
+def _field(one: exp.JSONExtract | exp.JSONExtractScalar) -> str:
+    """The name of a field in `$1:name`."""
+    if not isinstance(one.this, exp.Parameter) or one.this.name != "1":
+        raise NotImplementedError("COPY of Parquet that asks for something else than $1:field")
+    return one.expression.expressions[1].name
+
+
+def _columns(text: str, rules: Json, query: exp.Select) -> tuple[dict[str, Any], list[int]]:
+    """The columns of CSV that a query asks for, and the numbers of the records."""
     asked = [int(one.name) for one in query.find_all(exp.Parameter)]
     columns: list[list[str | None]] = [[] for _ in range(max(asked, default=0))]
     numbers: list[int] = []
@@ -172,16 +209,14 @@ def _staged(s3: Any, bucket: str, key: str, rules: Json, query: exp.Select) -> p
         for place, column in enumerate(columns):
             value = record[place] if place < len(record) else None
             column.append(None if value in nulls else value)
-    table = {f"${place}": pa.array(column, pa.string()) for place, column in enumerate(columns, start=1)}
-    table["METADATA$FILENAME"] = pa.array([key] * len(numbers), pa.string())
-    table["METADATA$FILE_ROW_NUMBER"] = pa.array(numbers, pa.int64())
-    table["METADATA$FILE_CONTENT_KEY"] = pa.array([found["ETag"].strip('"')] * len(numbers), pa.string())
-    return pa.table(table)
+    return {f"${place}": pa.array(column, pa.string()) for place, column in enumerate(columns, start=1)}, numbers
 
 
 def _converted(self: Any, target: Expr, query: exp.Select, staged: pa.Table) -> pa.Table:
     """What the query makes of a staged file; by another connection, for an error would end the transaction."""
     query = query.copy()
+    for one in list(query.find_all(*FIELDS)):
+        one.replace(exp.column(exp.to_identifier(_field(one), quoted=True)))
     for one in list(query.find_all(exp.Parameter)):
         one.replace(exp.column(exp.to_identifier(f"${one.name}", quoted=True)))
     query.args["from_"].set("this", table_named("_staged"))

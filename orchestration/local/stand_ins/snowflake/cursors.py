@@ -10,8 +10,10 @@ from sqlglot import Expr, exp
 
 from orchestration.local.stand_ins.snowflake.answers import refuse
 from orchestration.local.stand_ins.snowflake.copies import copy_into, is_transformation
+from orchestration.local.stand_ins.snowflake.documents import documents
 from orchestration.local.stand_ins.snowflake.queries import (
     computes,
+    lengths_of_bytes,
     new_columns,
     query_history,
     result_scan,
@@ -20,6 +22,16 @@ from orchestration.local.stand_ins.snowflake.queries import (
 )
 from orchestration.local.stand_ins.snowflake.sessions import Session, cancelled_in_time, end_by_ddl, locks, session_of
 from orchestration.local.stand_ins.snowflake.statements import STATEMENTS
+
+PREPARATIONS = (
+    result_scan,
+    query_history,
+    temporary_tables,
+    sequences,
+    new_columns,
+    lengths_of_bytes,
+    documents,
+)
 
 
 def statements(s3: Any) -> None:
@@ -43,7 +55,7 @@ def statements(s3: Any) -> None:
                 606,
                 "57P03",
             )
-        for prepare in (result_scan, query_history, temporary_tables, sequences, new_columns):
+        for prepare in PREPARATIONS:
             expression = prepare(expression, self._conn)
         return transform(self, expression, params)
 

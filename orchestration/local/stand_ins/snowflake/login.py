@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 
 from orchestration.local.stand_ins.snowflake.accounts import ACCOUNTS, ADMINISTRATOR, SYSTEM_ROLES, Account
 from orchestration.local.stand_ins.snowflake.answers import body_of, route
+from orchestration.local.stand_ins.snowflake.documents import functions
 from orchestration.local.stand_ins.snowflake.sessions import session_of
 
 
@@ -44,9 +45,9 @@ def accounts(public_key: str) -> None:
                 f"{'is not granted to this user' if known else 'does not exist or not authorized'}. Contact your local "
                 "system administrator, or attempt to login with another role, e.g. PUBLIC.",
             )
-        account.databases = account.databases or FakeSnow(
-            create_database_on_connect=False, create_schema_on_connect=False
-        )
+        if account.databases is None:
+            account.databases = FakeSnow(create_database_on_connect=False, create_schema_on_connect=False)
+            functions(account.databases.duck_conn)
         server.shared_fs = account.databases
         answer = json.loads((await login(request)).body)
         # The client ends a session only if it has this token, which could renew it.

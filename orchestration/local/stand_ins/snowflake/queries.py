@@ -118,6 +118,14 @@ def new_columns(expression: Expr, _: Any) -> Expr:
     return expression
 
 
+def lengths_of_bytes(expression: Expr, _: Any) -> Expr:
+    """BINARY may say its length (sql-reference/data-types-text). DuckDB's BLOB has none, and fakesnow hands it on."""
+    for kind in expression.find_all(exp.DataType):
+        if kind.this in (exp.DataType.Type.BINARY, exp.DataType.Type.VARBINARY):
+            kind.set("expressions", None)
+    return expression
+
+
 def _values(one: Expr) -> list[Expr]:
     """What a value may be: itself, or the branches of a condition."""
     if isinstance(one, (exp.Alias, exp.Paren)):

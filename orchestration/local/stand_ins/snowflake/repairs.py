@@ -15,6 +15,7 @@ from sqlglot import exp
 
 from orchestration.local.stand_ins.snowflake.answers import Json
 from orchestration.local.stand_ins.snowflake.cursors import statements
+from orchestration.local.stand_ins.snowflake.documents import replacements
 from orchestration.local.stand_ins.snowflake.login import accounts
 from orchestration.local.stand_ins.snowflake.sessions import sessions_of_their_own
 from orchestration.local.stand_ins.snowflake.statements import errors
@@ -32,6 +33,7 @@ def repair(public_key: str, storage: Json) -> None:
     comments()
     listed_views()
     exact_sums()
+    transforms.regex_replace = replacements
     in_place()
 
 
