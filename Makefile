@@ -66,6 +66,10 @@ run-tables: setup ## The tables (customers, orders, products, inventory) on demo
 run-events: setup ## The events of a Kafka topic, by a real Airflow scheduler: loaded once each, and a loss that is told
 	@$(BIN)/python -m orchestration.local.demos.events
 
+.PHONY: replay
+replay: setup ## Type all events that have landed anew, and merge them anew: after a mend of their contract
+	@$(BIN)/dbt build --full-refresh --indirect-selection cautious --selector realtime_event_ingestion
+
 .PHONY: up
 up: setup ## Airflow's UI and all local services, until interrupted
 	@$(BIN)/python -m orchestration.local.up
