@@ -17,13 +17,13 @@ from (
     select
         concat('{{ folder }}', split_part(concat('/', metadata$filename), '/{{ folder }}', -1)),
         metadata$file_content_key,
-        cast($1:generation as number),
-        cast($1:partition as number),
-        cast($1:offset as number),
-        cast($1:next as number),
-        cast($1:timestamp as timestamp_ltz),
-        cast($1:key as binary(67108864)),
-        cast($1:value as binary(67108864))
+        cast($1:"generation" as number),
+        cast($1:"partition" as number),
+        cast($1:"offset" as number),
+        cast($1:"next" as number),
+        cast($1:"timestamp" as timestamp_ltz),
+        cast($1:"key" as binary(67108864)),
+        cast($1:"value" as binary(67108864))
     from @{{ var('landing_stage') }}
 )
 files = ({% for object in objects %}{{ text_literal(object['source_file']) }}{{ ', ' if not loop.last }}{% endfor %})

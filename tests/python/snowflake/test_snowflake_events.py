@@ -14,7 +14,7 @@ from orchestration.events import chain
 from orchestration.events.chain import Generation, Loss, Record
 from orchestration.events.objects import objects_at
 from support.event_worlds import ODD, World, build, event, world
-from support.snowflake_warehouse import Account
+from support.snowflake_warehouse import Account, declared, types
 from support.warehouse import Built, Warehouse
 
 # What the tests of this file share is made once.
@@ -178,6 +178,8 @@ def test_events_are_what_they_are_on_duckdb(project, on_snowflake, running, tmp_
     assert len(events) > len(ODD)
     assert ("E800",) in events
     assert events["E999",][11] == DEEP.decode()
+    expected, found = declared(on_snowflake, lambda node: "events" in node.tags), types(story.account)
+    assert {column: found.get(column) for column in expected} == expected
     for again in ((), ("--full-refresh",)):
         assert not build(story.account, *again).broken
         assert tables(story.account) == before
