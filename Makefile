@@ -62,6 +62,10 @@ run: setup ## Daily sales on demo data by a real Airflow scheduler, from nothing
 run-tables: setup ## The tables (customers, orders, products, inventory) on demo files, by a real Airflow scheduler
 	@$(BIN)/python -m orchestration.local.demos.tables
 
+.PHONY: run-events
+run-events: setup ## The events of a Kafka topic, by a real Airflow scheduler: loaded once each, and a loss that is told
+	@$(BIN)/python -m orchestration.local.demos.events
+
 .PHONY: up
 up: setup ## Airflow's UI and all local services, until interrupted
 	@$(BIN)/python -m orchestration.local.up

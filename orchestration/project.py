@@ -61,7 +61,13 @@ def use_connections(context: Any, operator: Any) -> None:
 
     A Cosmos interceptor, called right before dbt.
     """
-    os.environ.update(warehouse_environment() | _read(settings.AWS_CONNECTION, _of_aws))
+    os.environ.update(warehouse_environment())
+    use_landing_zone()
+
+
+def use_landing_zone() -> None:
+    """Hands Airflow's connection of S3 to boto3, in this process only."""
+    os.environ.update(read_connection(settings.AWS_CONNECTION, _of_aws))
 
 
 def warehouse_environment() -> dict[str, str]:
@@ -69,10 +75,11 @@ def warehouse_environment() -> dict[str, str]:
 
     Raises AirflowFailException, with its name, if it is missing or incomplete.
     """
-    return _read(settings.SNOWFLAKE_CONNECTION, _of_snowflake) if TARGET == "snowflake" else {}
+    return read_connection(settings.SNOWFLAKE_CONNECTION, _of_snowflake) if TARGET == "snowflake" else {}
 
 
-def _read(name: str, read: Callable[[], dict[str, str | None]]) -> dict[str, str]:
+def read_connection(name: str, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What is read of a connection, without what it lacks; if that raises, AirflowFailException with its name."""
     try:
         return {key: value for key, value in read().items() if value is not None}
     except Exception as error:

@@ -53,6 +53,12 @@ def ask(query: str) -> list[Row]:
     return [dict(zip(names, row, strict=True)) for row in table.rows]
 
 
+def tables() -> set[tuple[str, str]]:
+    """Which tables and views there are: schema and name, in lower case. FileNotFoundError if there is no warehouse."""
+    found = ask("select table_schema, table_name from information_schema.tables")
+    return {(row["table_schema"].lower(), row["table_name"].lower()) for row in found}
+
+
 def _hurry(credentials: Any) -> None:
     """Makes a warehouse that is locked or gone an error after seconds, not minutes."""
     if credentials.type == "duckdb":

@@ -34,6 +34,18 @@ def number(variable: str, default: int, least: int = 1) -> int:
     return int(value)
 
 
+def share(variable: str, default: float) -> float:
+    """A setting between 0 and 1."""
+    value = text(variable, str(default))
+    try:
+        found = float(value)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= 1:
+        raise ValueError(f"{variable} is {value!r}: it must be a number from 0 to 1.")
+    return found
+
+
 # Which warehouse, and the DuckDB file.
 TARGET = text("DBT_TARGET", "duckdb")
 WAREHOUSE_PATH = text("WAREHOUSE_PATH", "warehouse.duckdb")
@@ -49,6 +61,7 @@ MAIL_TO = text("PIPELINES_MAIL_TO", "data-alerts@company.com")
 # Airflow's names of its connections, and of the pool in which one process at a time writes a DuckDB file.
 AWS_CONNECTION = text("PIPELINES_AWS_CONNECTION", "aws_default")
 SNOWFLAKE_CONNECTION = text("PIPELINES_SNOWFLAKE_CONNECTION", "snowflake_prod")
+KAFKA_CONNECTION = text("PIPELINES_KAFKA_CONNECTION", "kafka_default")
 CHAT_CONNECTION = text("PIPELINES_CHAT_CONNECTION", "slack_default")
 MAIL_CONNECTION = text("PIPELINES_MAIL_CONNECTION", "smtp_default")
 POOL = text("PIPELINES_POOL", "warehouse")
@@ -63,6 +76,21 @@ RETRY_SECONDS = number("PIPELINES_RETRY_SECONDS", 300, least=0)
 MOST_RETRY_SECONDS = number("PIPELINES_MOST_RETRY_SECONDS", 1800)
 TASK_SECONDS = number("PIPELINES_TASK_SECONDS", 7200)
 
+# Which topic is read, how much of it one object and one run take, and how many tasks share out its partitions.
+TOPIC = text("PIPELINES_TOPIC", "user.events.v1")
+BATCH_SIZE = number("PIPELINES_BATCH_SIZE", 10_000)
+MOST_EVENTS = number("PIPELINES_MOST_EVENTS", 2_000_000)
+MOST_SECONDS = number("PIPELINES_MOST_SECONDS", 240)
+CONSUMERS = number("PIPELINES_CONSUMERS", 1)
+
+# How long an answer of Kafka is waited for, and after how long reading it is tried again.
+KAFKA_SECONDS = number("PIPELINES_KAFKA_SECONDS", 30)
+KAFKA_RETRY_SECONDS = number("PIPELINES_KAFKA_RETRY_SECONDS", 60, least=0)
+
+# After how long a lag that grows, and a run of events that is not complete, are told of.
+LAG_MINUTES = number("PIPELINES_LAG_MINUTES", 60)
+EVENTS_LATE_MINUTES = number("PIPELINES_EVENTS_LATE_MINUTES", 30)
+
 # After how long a run that is not complete is told of.
 LATE_HOURS = number("PIPELINES_LATE_HOURS", 2)
 
@@ -70,3 +98,28 @@ LATE_HOURS = number("PIPELINES_LATE_HOURS", 2)
 ALERT_SECONDS = number("PIPELINES_ALERT_SECONDS", 5)
 S3_SECONDS = number("PIPELINES_S3_SECONDS", 20)
 S3_ATTEMPTS = number("PIPELINES_S3_ATTEMPTS", 3)
+
+# The churn model: where models are stored; the least that one is trained on, and how far a feature's share of nulls
+# may be from the last model's; the least AUC to deploy, and how much less than the deployed model's it may be; from
+# which population stability index on a drift is told.
+MODELS_BUCKET = text("PIPELINES_MODELS_BUCKET", "models")
+LEAST_CUSTOMERS = number("PIPELINES_LEAST_CUSTOMERS", 200)
+LEAST_CHURNERS = number("PIPELINES_LEAST_CHURNERS", 20)
+NULL_SHIFT = share("PIPELINES_NULL_SHIFT", 0.2)
+AUC_FLOOR = share("PIPELINES_AUC_FLOOR", 0.6)
+AUC_TOLERANCE = share("PIPELINES_AUC_TOLERANCE", 0.005)
+DRIFT = share("PIPELINES_DRIFT", 0.2)
+
+# Its endpoint on SageMaker. The image is that of the region; the alarms of CloudWatch, divided by commas, roll a
+# deployment back.
+ENDPOINT = text("PIPELINES_ENDPOINT", "churn-prediction-v3")
+ENDPOINT_IMAGE = text(
+    "PIPELINES_ENDPOINT_IMAGE", "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.0-5"
+)
+ENDPOINT_ROLE = text("PIPELINES_ENDPOINT_ROLE", "")
+ENDPOINT_INSTANCE = text("PIPELINES_ENDPOINT_INSTANCE", "ml.m5.large")
+ENDPOINT_INSTANCES = number("PIPELINES_ENDPOINT_INSTANCES", 1)
+ENDPOINT_ALARMS = text("PIPELINES_ENDPOINT_ALARMS", "")
+ENDPOINT_SECONDS = number("PIPELINES_ENDPOINT_SECONDS", 3600)
+ENDPOINT_POKE_SECONDS = number("PIPELINES_ENDPOINT_POKE_SECONDS", 30)
+MODELS_KEPT = number("PIPELINES_MODELS_KEPT", 10, least=2)

@@ -119,10 +119,9 @@ def _known() -> Known:
     from orchestration import report
 
     try:
-        found = report.ask("select table_schema, table_name from information_schema.tables")
+        there = report.tables()
     except FileNotFoundError:  # no warehouse yet
         return Known()
-    there = {(row["table_schema"].lower(), row["table_name"].lower()) for row in found}
     if ("staging", KNOWN_FILES) not in there:
         return Known()
     rows = report.ask(f"select source_file, fingerprint, is_refused, is_unfinished from staging.{KNOWN_FILES}")
@@ -132,6 +131,11 @@ def _known() -> Known:
         frozenset(row["source_file"] for row in rows if row["is_unfinished"]),
         frozenset(name for schema, name in there if schema == "prod"),
     )
+
+
+def fingerprint_on_stage(path: str) -> str | None:
+    """What Snowflake registers of a file as it is now, None of one that is gone."""
+    return next((found for one, _, found in _Stage().entries(path, 0) if one == path), None)
 
 
 def _zone() -> Zone | _Stage:

@@ -34,6 +34,7 @@ NEEDED = (
     "dbt_common.clients.agate_helper",
     "openlineage.client.facet_v2",
     "openlineage.common.provider.dbt.processor",
+    "orchestration.events.text",
     "orchestration.landing.plugin",
 )
 

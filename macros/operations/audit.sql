@@ -35,7 +35,7 @@
     differs. Fails if anything does. -#}
 {% macro audit_compare(shown=20) %}
     {%- set models = graph.nodes.values() | selectattr('resource_type', 'equalto', 'model')
-        | selectattr('schema', 'equalto', 'audit_prod') | sort(attribute='name') -%}
+        | selectattr('schema', 'equalto', 'audit_prod') | rejectattr('tags', 'equalto', ['churn']) | sort(attribute='name') -%}
     {%- set differing = [] -%}
     {%- for model in models -%}
         {%- set twin = api.Relation.create(database=model.database, schema=model.schema, identifier=model.alias) -%}

@@ -2,7 +2,12 @@
     changed var makes dbt parse the whole project again. None for every day. Call it at run time only. -#}
 {% macro run_date() %}
     {%- set day = var('run_date', none) or env_var('RUN_DATE', '') -%}
-    {%- if not day -%}{{ return(none) }}{%- endif -%}
+    {{ return(valid_day('run_date', day) if day else none) }}
+{% endmacro %}
+
+
+{#- A day that somebody has written, as YYYY-MM-DD; an error with its name for what is none. -#}
+{% macro valid_day(name, day) %}
     {%- set day = day | string -%}
     {%- if modules.re.fullmatch('[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])', day) and day >= '0001' -%}
         {%- set first = modules.datetime.date(day[:4] | int, day[5:7] | int, 1) -%}
@@ -10,7 +15,7 @@
     {%- endif -%}
     {%- if not valid -%}
         {{ exceptions.raise_compiler_error(
-            "run_date is not a day: '" ~ day ~ "'. Write it as YYYY-MM-DD, for example 2024-01-05."
+            name ~ " is not a day: '" ~ day ~ "'. Write it as YYYY-MM-DD, for example 2024-01-05."
         ) }}
     {%- endif -%}
     {{ return(day) }}

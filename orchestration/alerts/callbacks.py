@@ -14,14 +14,18 @@ from urllib.parse import quote
 from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
-from orchestration import project, report, settings
+from orchestration import arrivals, project, report, settings
 from orchestration.alerts import channels, facts, text
-from orchestration.alerts.unheard import TOLD, Failures, Unheard, failures, instance_of
+from orchestration.alerts.unheard import TOLD, Failures, Unheard, callbacks_of, failures, instance_of
+from orchestration.events.errors import LossError
+from orchestration.events.lag import Lag
 
 log = logging.getLogger(__name__)
 
 # What a load says to the task that tells of the run: that it found nothing new.
 NOTHING_NEW = "nothing_new"
+# What the transform of events says to the load: what has arrived.
+ARRIVED = "arrived"
 
 
 def keep_news(project_dir: str, context: Any) -> None:
@@ -53,6 +57,30 @@ def tell_synced(context: Any, news: Mapping[str, int]) -> None:
     _post(message)
 
 
+def tell_events(context: Any) -> None:
+    """Posts what a run has loaded of events. A callback of the load, which the tasks before it have told."""
+    ti = context["ti"]
+    arrived = arrivals.Arrivals(**ti.xcom_pull(task_ids="transform_events", key=ARRIVED))
+    consumed = ti.xcom_pull(task_ids="consume_kafka_events")
+    lags = [one["lag"] for one in (consumed if isinstance(consumed, list) else [consumed])]
+
+    def ask() -> list[facts.Row]:
+        project.use_connections(context, None)
+        return facts.loaded_events(arrived.condition())
+
+    rows = facts.answer(ask)
+    message = text.loaded(context["dag"].dag_id, facts.run_minute(context), rows[0] if rows else None, lags)
+    log.info(message)
+    _post(message)
+
+
+def tell_lag(context: Any, topic: str, lag: Lag) -> None:
+    """Posts and mails that the landing zone has fallen behind a topic for long."""
+    link = getattr(context["ti"], "log_url", "")
+    message = text.lag_grows(context["dag"].dag_id, topic, lag.behind, lag.age, lag.since, link)
+    _post_and_mail(context, message, link)
+
+
 def tell_failure(context: Any, feed: str | None = None, by_day: bool = False) -> None:
     """Posts and mails what failed, and which files of a feed wait to be mended; of no files without a feed.
 
@@ -66,6 +94,9 @@ def tell_failure(context: Any, feed: str | None = None, by_day: bool = False) ->
     problem, waited = "\n".join(map(": ".join, failed)) or str(error), isinstance(error, AirflowSensorTimeout)
     if waited and (key := getattr(getattr(ti, "task", None), "bucket_key", None)):
         problem = f"{key} has not come. {problem}"
+    lost = error.lost if isinstance(error, LossError) else []
+    if lost:
+        problem = error.summary
     files = [] if waited or not feed else _asked(facts.to_mend, context, feed, by_day)
     mend = text.MEND if by_day else text.MEND_TABLE
     # Files are told with all that is known of them.
@@ -77,8 +108,9 @@ def tell_failure(context: Any, feed: str | None = None, by_day: bool = False) ->
         problem=problem,
         files=files,
         log_url=(link := getattr(ti, "log_url", "")),
-        advice=text.NO_FILE if waited else mend if files else text.RETRY,
+        advice=text.NO_FILE if waited else text.LOSS if lost else mend if files else text.RETRY,
         found=found,
+        lost=lost,
     )
     _post_and_mail(context, message, link, text.commands(files, found))
     if not isinstance(error, Unheard):
@@ -100,7 +132,7 @@ def tell_unheard(context: Any) -> None:
     if known.cleared:
         return
     for task in known.untold:
-        for tell in task.on_failure_callback:
+        for tell in callbacks_of(task):
             tell(context | {"ti": instance_of(task, context), "exception": Unheard(text.UNHEARD)})
     if not known.failed or context["reason"] != "task_failure":
         dag_id, run_id = context["dag"].dag_id, context["run_id"]
@@ -130,15 +162,16 @@ def tell_warnings(context: Any) -> None:
     _post(message, link, text.commands(tests=results))
 
 
-async def tell_late(context: dict[str, Any]) -> None:
-    """Posts and mails that a run is not complete in time. Airflow's triggerer calls it at the deadline."""
+async def tell_late(context: dict[str, Any], minutes: int | None = None) -> None:
+    """Posts and mails that a run is not complete in time, that of a day or, with `minutes`, that of a minute. Airflow's
+    triggerer calls it at the deadline."""
     run = context["dag_run"]
     # A run that failed has told so; one that fills in the past is in nobody's way.
     if run["state"] not in ("queued", "running") or run["run_type"] == "backfill":
         return
-    message = text.late(
-        run["dag_id"], run["dag_run_id"], (run["logical_date"] or run["run_after"])[:10], hours=settings.LATE_HOURS
-    )
+    time = (run["logical_date"] or run["run_after"])[: 16 if minutes else 10]
+    after = f"{minutes} minutes" if minutes else f"{settings.LATE_HOURS:g} hours"
+    message = text.late(run["dag_id"], run["dag_run_id"], time, after)
     await channels.post_and_mail_late(context, text.for_chat(message), *_as_mail(message))
 
 

@@ -26,6 +26,13 @@ def loaded(feed: str, day: str | None) -> list[Row]:
     )
 
 
+def loaded_events(condition: str) -> list[Row]:
+    """The sums of the ledger over some landed objects of events, as one row; the condition is SQL."""
+    sums = ", ".join(f"coalesce(sum({state}_rows), 0) as {state}" for state in ("received", "current", "superseded",
+        "rejected", "held"))  # fmt: skip
+    return report.ask(f"select count(*) as objects, {sums} from prod.load_ledger where {condition}")
+
+
 def to_mend(feed: str, day: str | None) -> list[Row]:
     """The refused and held files of a feed, of a day if one is given."""
     return report.ask(

@@ -8,6 +8,8 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from orchestration.events.lag import duration
+
 # A message names this many files; the table has them all.
 MOST_FILES = 20
 LONGEST = 300
@@ -24,6 +26,15 @@ MEND = (
 MEND_TABLE = (
     "Land a mended file under the same path, or release a held one: the next run takes it. The table's other files are "
     "loaded."
+)
+LOSS = (
+    "Find out why: the topic keeps its events for too short a time, or was made anew. To go on without what is lost, "
+    "trigger the DAG by hand with accept_loss true: it reads on from what is there and writes down what was lost. "
+    "Until then every run stops here."
+)
+LAG = (
+    "Nothing is lost while the topic still has it. Let a run take more (PIPELINES_MOST_EVENTS, PIPELINES_MOST_SECONDS) "
+    "or share it out over more tasks (PIPELINES_CONSUMERS). This is not told again until the lag has shrunk."
 )
 NOTHING_STOPPED = "Nothing was stopped; what came before its reference is looked at again by every run."
 NOT_TYPED = "its name cannot be typed, so land it under another one."
@@ -64,6 +75,39 @@ def synced(dag: str, run: str, news: Mapping[str, int], totals: Mapping[str, Map
     return "\n".join(lines)
 
 
+def loaded(dag: str, run: str, found: Row | None, lags: Sequence[Mapping[str, Any]]) -> str:
+    """What a run has loaded of events, and how far the landing zone is behind; `found` is None if the warehouse could
+    not be asked."""
+    headline = f"✅ DAG {dag} completed for {run}"
+    if found is None:
+        line = "The warehouse could not be asked what was loaded; the table prod.load_ledger has it."
+    else:
+        objects = f"{found['objects']:,} object{'s' * (found['objects'] != 1)}"
+        # Of an event the first copy stays, and the others are superseded by it.
+        states = {"received": "received", "current": "current", "superseded": "duplicates", "rejected": "rejected"}
+        states |= {"held": "held"} if found["held"] else {}
+        line = f"Loaded {objects}, events: " + ", ".join(
+            f"{int(found[name]):,} {said}" for name, said in states.items()
+        )
+    return f"{headline}\n{line}\nLag: {lag_of(sum(lag['behind'] for lag in lags), max(lag['age'] for lag in lags))}"
+
+
+def lag_grows(dag: str, topic: str, behind: int, age: float, since: str, log_url: str) -> str:
+    """That the landing zone falls behind a topic, and since when."""
+    return (
+        f"⚠️ DAG {dag} falls behind topic {clipped(topic)}\n"
+        f"Lag: {lag_of(behind, age)}; it has not shrunk since {since[:16]}\nLog: {log_url}\nWhat to do: {LAG}"
+    )
+
+
+def lag_of(behind: int, age: float) -> str:
+    """How far the landing zone is behind a topic."""
+    if not behind:
+        return "none"
+    waited = f", the oldest of their events has waited for {duration(age)}" if age else ""
+    return f"{behind:,} offsets{waited}"
+
+
 def failed(
     dag: str,
     task: str | None,
@@ -74,14 +118,18 @@ def failed(
     log_url: str,
     advice: str,
     found: Mapping[str, Sequence[Row]] | None = None,
+    lost: Sequence[str] = (),
 ) -> str:
     """What went wrong, where, and what to do; `files` is None if the warehouse could not be asked, `found` has some
-    rows of each test that did not hold."""
+    rows of each test that did not hold, `lost` says what can never be loaded."""
     lines = [f"❌ DAG {dag} failed for {run_date}"]
     if task:
         lines.append(f"Task: {task}")
     if problem:
         lines.append(f"Problem: {clipped(problem)}")
+    lines.extend(f"Lost: {clipped(one)}" for one in lost[:MOST_FILES])
+    if len(lost) > MOST_FILES:
+        lines.append(f"... and {len(lost) - MOST_FILES} more, in the log")
     for test, rows in sorted((found or {}).items()):
         lines.append(f"Test: {test}")
         lines.extend(_found(test, rows))
@@ -107,10 +155,10 @@ def unusual(
     return "\n".join([*lines, f"Log: {log_url}", f"What to do: {NOTHING_STOPPED}"])
 
 
-def late(dag: str, run: str, run_date: str, hours: float) -> str:
+def late(dag: str, run: str, run_date: str, after: str) -> str:
     """That a run is not complete in time."""
     return (
-        f"⏰ DAG {dag} is not complete for {run_date}, {hours:g} hours after it was queued\nRun: {run}\n"
+        f"⏰ DAG {dag} is not complete for {run_date}, {after} after it was queued\nRun: {run}\n"
         "What to do: nothing is lost and nothing was stopped; see in Airflow which task it is at."
     )
 

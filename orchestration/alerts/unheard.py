@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.sdk.execution_time.xcom import XCom
 
@@ -31,14 +33,38 @@ def failures(context: Any) -> Failures:
     states = RuntimeTaskInstance.get_task_states(dag.dag_id, run_ids=[run_id]).get(run_id, {})
     if context["reason"] == "task_failure" and states and not {"failed", "upstream_failed"} & set(states.values()):
         return Failures(cleared=True)
-    failed = [task for task in dag.tasks if states.get(task.task_id) == "failed" and task.on_failure_callback]
-    untold = []
-    for task in failed:
-        told = XCom.get_one(key=TOLD, dag_id=dag.dag_id, task_id=task.task_id, run_id=run_id) or 0
-        # A task that was cleared since, and died before it could begin, has told of an earlier try.
-        if told < (last.try_number if last and last.task_id == task.task_id else 1):
-            untold.append(task)
+    failed, untold = [], []
+    for task in dag.tasks:
+        indexes = [index for index, state in _instances(task, states) if state == "failed"]
+        if not (indexes and task.on_failure_callback):
+            continue
+        failed.append(task)
+        for index in indexes:
+            told = XCom.get_one(
+                key=TOLD, dag_id=dag.dag_id, task_id=task.task_id, run_id=run_id, map_index=index
+            ) or 0  # fmt: skip
+            # A task that was cleared since, and died before it could begin, has told of an earlier try.
+            is_last = last and (last.task_id, getattr(last, "map_index", -1)) == (task.task_id, index)
+            if told < (last.try_number if is_last else 1):
+                untold.append(task)
+                break
     return Failures(tuple(failed), tuple(untold))
+
+
+def callbacks_of(task: Any) -> list[Any]:
+    """Whom a task tells that it failed; a mapped one has them as its DAG file does."""
+    found = task.on_failure_callback
+    return list(found) if isinstance(found, list | tuple) else [found]
+
+
+def _instances(task: Any, states: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
+    """The instances of a task, by their index, -1 of one that is not mapped, and their states."""
+    for name, state in states.items():
+        index = name.removeprefix(f"{task.task_id}_")
+        if name == task.task_id:
+            yield -1, state
+        elif isinstance(task, MappedOperator) and index != name and index.isdecimal():
+            yield int(index), state
 
 
 def instance_of(task: Any, context: Any) -> RuntimeTaskInstance:

@@ -10,11 +10,12 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from orchestration.events.errors import EventsError, LossError
-from orchestration.events.lander import STARTS, Landed, Limits, Partition, land
+from orchestration.events.lander import STARTS, Limits, land
+from orchestration.events.text import said
 from orchestration.landing.zones import LandingError
 
 
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped. What had landed stays, and the next run reads on from there.", file=sys.stderr)
         return 130
-    print("\n".join(_said(landed, options.topic, root)))
+    print("\n".join(said(landed, options.topic, root)))
     return 0
 
 
@@ -90,23 +91,6 @@ def _settings(file: Path | None, servers: str) -> Mapping[str, object]:
     if not isinstance(found, dict):
         raise EventsError(f"The settings {file} must be one JSON object of librdkafka's names and their values.")
     return found | {"bootstrap.servers": servers}
-
-
-def _said(landed: Landed, topic: str, root: str) -> Iterator[str]:
-    yield f"{landed.events:,} events of {topic} landed in {root.rstrip('/')}/{landed.folder}"
-    for loss in landed.losses:
-        yield f"  lost, and recorded: partition {loss.partition}: {loss.message}"
-    for partition in landed.partitions:
-        yield f"  partition {partition.partition}: {_of(partition)}"
-    yield from landed.notes
-
-
-def _of(partition: Partition) -> str:
-    behind = f"; {partition.behind:,} offsets are left for the next run" if partition.behind else ""
-    if not partition.objects:
-        return f"nothing new, it stands at offset {partition.next}{behind}"
-    objects = f"{partition.objects} object{'s' * (partition.objects != 1)}"
-    return f"offsets {partition.first} to {partition.next - 1}, {partition.events:,} events in {objects}{behind}"
 
 
 if __name__ == "__main__":

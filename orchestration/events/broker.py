@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient
 
 from orchestration.events.chain import Record
-from orchestration.events.errors import EventsError
+from orchestration.events.errors import EventsError, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Broker:
 
     def __init__(self, settings: Mapping[str, object], topic: str, patience: float):
         """`settings` are librdkafka's, with at least `bootstrap.servers`; `patience` is how many seconds an answer is
-        waited for. An `EventsError` says which setting librdkafka does not take."""
+        waited for. A `SettingsError` says which setting librdkafka does not take."""
         self.settings, self.topic, self.patience = settings, topic, patience
         self.address = settings.get("bootstrap.servers")
         self.heard: KafkaError | None = None
@@ -74,7 +74,7 @@ class Broker:
         try:
             self.consumer = Consumer({**DEFAULTS, **self.client, **OURS}, logger=log)
         except (KafkaException, TypeError, ValueError) as error:
-            raise EventsError(f"The settings of the connection to Kafka cannot be: {self._said(error)}.") from None
+            raise SettingsError(f"The settings of the connection to Kafka cannot be: {self._said(error)}.") from None
 
     def close(self) -> None:
         """Ends the connections."""

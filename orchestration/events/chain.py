@@ -117,6 +117,21 @@ class Generation:
         return cls(**said | {"partitions": starts, "losses": tuple(Loss(**loss) for loss in said["losses"])})
 
 
+@dataclass(frozen=True)
+class Share:
+    """Every `of`-th partition of a topic, from number `index` on: what one of several runs at once takes."""
+
+    index: int = 0
+    of: int = 1
+
+    def has(self, partition: int) -> bool:
+        """Whether a partition is in it."""
+        return partition % self.of == self.index
+
+
+ALL = Share()
+
+
 def folder_of(topic: str) -> str:
     """Where the events of a topic land, relative to the landing root."""
     return f"raw/events/{topic}"

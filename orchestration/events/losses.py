@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 
 from orchestration.events import chain
 from orchestration.events.broker import Broker
-from orchestration.events.chain import Generation, Loss, Tail
-from orchestration.events.errors import EventsError
+from orchestration.events.chain import ALL, Generation, Loss, Share, Tail
+from orchestration.events.errors import EventsError, LossError
 from orchestration.events.objects import Objects
 
 
-def tails(objects: Objects, generation: Generation, ends: Mapping[int, tuple[int, int]]) -> dict[int, Tail]:
-    """Where the chains of a generation end, of all partitions that it has or the brokers have.
+def tails(objects: Objects, generation: Generation, ends: Mapping[int, tuple[int, int]],
+          share: Share = ALL) -> dict[int, Tail]:  # fmt: skip
+    """Where the chains of a generation end, of all partitions of a share that it has or the brokers have.
 
     `ends` are the first and the next offset of each partition that is on the brokers.
     """
-    partitions = sorted(chain.partitions_of(objects, generation) | ends.keys())
+    partitions = sorted(filter(share.has, chain.partitions_of(objects, generation) | ends.keys()))
     return {
         partition: chain.tail(objects, generation, partition, ends.get(partition, (0, 0))[1])
         for partition in partitions
@@ -76,14 +77,11 @@ def accept(objects: Objects, generation: Generation, found: Sequence[Loss], ends
     return chain.begin(objects, following)
 
 
-def text(found: Sequence[Loss], generation: Generation) -> str:
+def error(found: Sequence[Loss], generation: Generation) -> LossError:
     """What is lost, as a person is told it."""
-    said = "; ".join(f"partition {loss.partition}: {loss.message}" for loss in found)
-    return (
-        f"Topic {generation.topic}: not all of it can be landed any more. {said[0].upper()}{said[1:]}. Nothing was "
-        "landed. --accept-loss goes on: it reads these partitions from the first offset that is there, and records "
-        f"what was lost in {chain.folder_of(generation.topic)}/{generation.generation + 1}/start.json."
-    )
+    lost = [f"partition {loss.partition}: {loss.message}" for loss in found]
+    following = f"{chain.folder_of(generation.topic)}/{generation.generation + 1}/start.json"
+    return LossError(generation.topic, lost, following)
 
 
 def _of_the_ends(broker: Broker, generation: Generation, partition: int, end: Tail,

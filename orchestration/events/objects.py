@@ -169,7 +169,10 @@ class S3Objects:
 Objects = FolderObjects | S3Objects
 
 
-def objects_at(root: str) -> Objects:
-    """The objects below a landing root, a folder or an `s3://` URL. A `LandingError` says why there are none."""
-    zone = zone_at(root)
+def objects_at(root: str, variable: str = "LANDING_ROOT") -> Objects:
+    """The objects below a root, a folder or an `s3://` URL. A `LandingError` says why there are none.
+
+    `variable` is what names the root, for errors.
+    """
+    zone = zone_at(root, variable=variable)
     return S3Objects(zone) if isinstance(zone, S3Zone) else FolderObjects(zone)

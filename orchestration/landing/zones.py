@@ -57,11 +57,11 @@ class LandedFile:
 class FolderZone:
     """A landing zone in a local folder."""
 
-    def __init__(self, root: str):
+    def __init__(self, root: str, variable: str = "LANDING_ROOT"):
         self.root = Path(root)
         if not self.root.is_dir():
             raise LandingError(
-                f"The landing root {root} is not a folder. Set LANDING_ROOT to a folder or to s3://bucket; "
+                f"The landing root {root} is not a folder. Set {variable} to a folder or to s3://bucket; "
                 "`make setup` makes the demo's."
             )
 
@@ -111,11 +111,11 @@ class FolderZone:
 class S3Zone:
     """A landing zone in a bucket, with boto3's own credentials and settings."""
 
-    def __init__(self, root: str, connection: duckdb.DuckDBPyConnection | None):
+    def __init__(self, root: str, connection: duckdb.DuckDBPyConnection | None, variable: str = "LANDING_ROOT"):
         import boto3
         from botocore.config import Config
 
-        self.root = root
+        self.root, self.variable = root, variable
         self.bucket, _, self.base = root.removeprefix("s3://").rstrip("/").partition("/")
         tries = {"total_max_attempts": settings.S3_ATTEMPTS, "mode": "standard"}
         seconds = settings.S3_SECONDS
@@ -167,7 +167,7 @@ class S3Zone:
             answer = getattr(error, "response", None) or {}
             status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode") or getattr(error, "status_code", 0)
             if answer.get("Error", {}).get("Code") == "NoSuchBucket":
-                advice = "Set LANDING_ROOT to a bucket that is there."
+                advice = f"Set {self.variable} to a bucket that is there."
             elif status in (400, 401, 403):
                 advice = CREDENTIALS
             else:
@@ -224,6 +224,9 @@ class S3Zone:
 Zone = FolderZone | S3Zone
 
 
-def zone_at(root: str, connection: duckdb.DuckDBPyConnection | None = None) -> Zone:
-    """The landing zone at a folder or an `s3://` URL; the connection, if one is given, can read the files of it."""
-    return S3Zone(root, connection) if root.startswith("s3://") else FolderZone(root)
+def zone_at(root: str, connection: duckdb.DuckDBPyConnection | None = None, variable: str = "LANDING_ROOT") -> Zone:
+    """The landing zone at a folder or an `s3://` URL; the connection, if one is given, can read the files of it.
+
+    `variable` is what names the root, for errors.
+    """
+    return S3Zone(root, connection, variable) if root.startswith("s3://") else FolderZone(root, variable)

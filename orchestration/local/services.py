@@ -1,4 +1,4 @@
-"""All local stand-ins together: S3, chat, mail, Snowflake if asked for, and Airflow on its database."""
+"""All local stand-ins together: S3, chat, mail, Kafka and Snowflake if asked for, and Airflow on its database."""
 
 import fcntl
 import shutil
@@ -12,6 +12,7 @@ from orchestration.local.runtime.airflow import airflow, airflow_environment
 from orchestration.local.runtime.airflow_api import Airflow
 from orchestration.local.runtime.postgres import postgres
 from orchestration.local.runtime.processes import free_port
+from orchestration.local.stand_ins.broker import Broker, broker
 from orchestration.local.stand_ins.chat import chat_sink
 from orchestration.local.stand_ins.mail import mail_sink
 from orchestration.local.stand_ins.s3 import Storage, storage
@@ -35,6 +36,7 @@ class Services:
     airflow: Airflow
     warehouse: Warehouse
     env: dict[str, str]
+    kafka: Broker | None = None
 
 
 @contextmanager
@@ -58,13 +60,15 @@ def local_services(
     warehouse: Path | None,
     dags_folder: Path = DAGS,
     schedules: bool = False,
+    kafka: bool = False,
     settings: dict[str, str] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Services]:
     """Run everything on loopback, with all state below `state`; gone when the block, or this process, ends.
 
     Without the path of a DuckDB file the warehouse is a local Snowflake, which begins empty, and so does its S3.
-    Scheduled runs start only if `schedules`; `settings` are added to Airflow's environment.
+    Scheduled runs start only if `schedules`; there is a Kafka, without a topic, only if `kafka`; `settings` are added
+    to Airflow's environment.
     """
     state = state.resolve()
     logs = state / "logs"
@@ -78,6 +82,9 @@ def local_services(
         s3 = stack.enter_context(storage(BUCKET, mirror))
         chat = stack.enter_context(chat_sink(state / "chat.jsonl"))
         mail = stack.enter_context(mail_sink(state / "mail.jsonl"))
+        events = stack.enter_context(broker()) if kafka else None
+        # Tasks write there; it would be gone with the server, and with it where the next session reads on.
+        stack.callback(s3.keep, f"{PREFIX}raw/events/")
         if not warehouse:
             say("Snowflake: starting")
             account = stack.enter_context(snowflake(state / "snowflake", s3))
@@ -90,10 +97,12 @@ def local_services(
             storage=s3,
             chat=chat,
             mail=mail,
+            kafka=events,
             warehouse=warehouse or account,
             dags_folder=dags_folder,
             schedules=schedules,
         )
         env |= settings or {}
         client = stack.enter_context(airflow(env, logs, say))
-        yield Services(s3, chat, mail, client, DuckDBFile(warehouse) if warehouse else LocalSnowflake(account), env)
+        told = DuckDBFile(warehouse) if warehouse else LocalSnowflake(account)
+        yield Services(s3, chat, mail, client, told, env, events)

@@ -4,11 +4,13 @@ import sys
 import time
 
 from orchestration.local.demos.demo import FOLDER, duckdb_file, require_setup
+from orchestration.local.demos.events_files import PARTITIONS, TOPIC, events
 from orchestration.local.services import local_services
 from orchestration.local.terminal import command, console
 from orchestration.settings import PREFIX
 
 CHECK_SECONDS = 1
+EVENTS = 3_000
 
 
 def main() -> int:
@@ -16,7 +18,9 @@ def main() -> int:
     require_setup()
     out = console()
     try:
-        with local_services(warehouse=duckdb_file(), say=out.print) as services:
+        with local_services(warehouse=duckdb_file(), kafka=True, say=out.print) as services:
+            services.kafka.create(TOPIC, PARTITIONS)
+            services.kafka.send(TOPIC, events(EVENTS))
             for path in sorted(FOLDER.rglob("*.csv")):
                 services.s3.land(PREFIX + path.relative_to(FOLDER).as_posix(), path)
             out.print(
@@ -24,6 +28,7 @@ def main() -> int:
                 f"S3         {services.s3.endpoint}   bucket {services.s3.bucket}, kept in {services.s3.mirror}\n"
                 f"Chat       {services.chat.address}   kept in {services.chat.file}\n"
                 f"Mail       {services.mail.address}   kept in {services.mail.file}\n"
+                f"Kafka      {services.kafka.address}   topic {TOPIC}, a new log at each start\n"
                 f"Warehouse  {services.warehouse.address}\n\n"
                 "Ctrl-C ends all of it."
             )

@@ -1,4 +1,4 @@
-"""What `make run` and `make run-tables` have in common: they land files, run a DAG and show what comes of it."""
+"""What `make run`, `make run-tables` and `make run-events` have in common: they run a DAG and show what comes of it."""
 
 import os
 import time
@@ -24,6 +24,9 @@ SHOWN = ("success", "failed", "up_for_retry", "upstream_failed", "skipped")
 class Demo:
     """Runs of one DAG by a real Airflow, told as they go."""
 
+    # The task after which chat is told that a run has ended well.
+    teller = "notify_success"
+
     def __init__(self, dag_id: str, services: Services, out: Console) -> None:
         self.dag_id = dag_id
         self.services = services
@@ -46,7 +49,7 @@ class Demo:
         if isinstance(self.warehouse, DuckDBFile):
             write_whole(FOLDER / key, content)
 
-    def run(self, time_of: str, expected: str) -> Run:
+    def run(self, time_of: str, expected: str, **parameters: object) -> Run:
         """Run the DAG for a day or a time, show what its tasks do and what chat is told; insist on how it ends."""
         airflow, seen = self.services.airflow, len(self.services.chat.messages)
         self.out.print(f"\nRun of {time_of}")
@@ -56,7 +59,7 @@ class Demo:
                 took = f"{task.seconds:5.1f} s" if task.seconds is not None else ""
                 self.out.print(f"  {task.state:<16}{took:>8}  {task.task}", style=COLOURS.get(task.state, "dim"))
 
-        run = airflow.wait(self.dag_id, airflow.start(self.dag_id, time_of), show)
+        run = airflow.wait(self.dag_id, airflow.start(self.dag_id, time_of, parameters), show)
         self.out.print(f"  {run.state} after {run.seconds:.0f} s", style=COLOURS[run.state])
         if run.state != expected:
             for task in run.tasks:
@@ -67,7 +70,7 @@ class Demo:
                 f"the run of {time_of} ended as {run.state}, not as {expected}; the reason is above, the whole of it "
                 "in .local/airflow/logs, and `make up` shows it in the browser."
             )
-        if any(task.task == "notify_success" and task.state == "success" for task in run.tasks):
+        if any(task.task == self.teller and task.state == "success" for task in run.tasks):
             for message in self.arrived(self.services.chat, seen, "chat", time_of):
                 for line in message["text"].splitlines()[1:]:
                     self.out.print(f"  chat: {line}", style="green")

@@ -15,6 +15,7 @@ from orchestration import settings
 from orchestration.local.errors import LocalError
 from orchestration.local.runtime.airflow_api import Airflow
 from orchestration.local.runtime.processes import Supervised, stop_all, tail
+from orchestration.local.stand_ins.broker import KAFKA_PASSWORD, Broker
 from orchestration.local.stand_ins.chat import CHAT_TOKEN
 from orchestration.local.stand_ins.mail import MAIL_PASSWORD
 from orchestration.local.stand_ins.s3 import KEY, REGION, SECRET, Storage
@@ -44,6 +45,7 @@ def airflow_environment(
     storage: Storage,
     chat: Sink,
     mail: Sink,
+    kafka: Broker | None,
     warehouse: Path | Snowflake,
     dags_folder: Path,
     schedules: bool = False,
@@ -68,6 +70,12 @@ def airflow_environment(
             "extra": {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@localhost", "timeout": 5},
         },
     }
+    if kafka:
+        connections[settings.KAFKA_CONNECTION] = {
+            "conn_type": "kafka",
+            "password": KAFKA_PASSWORD,
+            "extra": {"bootstrap.servers": kafka.address},
+        }
     if isinstance(warehouse, Snowflake):
         connections[settings.SNOWFLAKE_CONNECTION] = warehouse.connection()
         target = {"DBT_TARGET": "snowflake", TRUSTED: str(warehouse.trusted)}
@@ -96,6 +104,8 @@ def airflow_environment(
             # What a killed session was at starts again within a minute.
             "task_instance_heartbeat_timeout": 60,
         },
+        # Until then nobody looks whether a task that was skipped or has failed is done.
+        "workers": {"min_heartbeat_interval": 1},
         "dag_processor": {"refresh_interval": 60, "min_file_process_interval": 60},
         "logging": {"base_log_folder": home / "logs", "logging_level": "INFO", "colored_console_log": False},
         "email": {"from_email": "airflow@localhost"},
@@ -122,6 +132,7 @@ def airflow_environment(
             "PIPELINES_POKE_SECONDS": "15",
             "PIPELINES_WAIT_SECONDS": "60",
             "PIPELINES_RETRY_SECONDS": "1",
+            "PIPELINES_KAFKA_RETRY_SECONDS": "1",
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
         }

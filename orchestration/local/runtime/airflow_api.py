@@ -122,11 +122,15 @@ class Airflow:
         """Let the DAG run."""
         self.call("PATCH", f"dags/{dag_id}", json={"is_paused": False})
 
-    def start(self, dag_id: str, time_of: str) -> str:
-        """Run a day or a time to the minute, by clearing its run if it has one already; return the run's id."""
+    def start(self, dag_id: str, time_of: str, parameters: dict[str, Any] | None = None) -> str:
+        """Run a day or a time to the minute, by clearing its run if it has one already; return the run's id.
+
+        `parameters` are those of a new run that are not the DAG's own.
+        """
         run_id, date = f"manual__{time_of}", time_of if "T" in time_of else f"{time_of}T00:00"
         try:
-            self.call("POST", f"dags/{dag_id}/dagRuns", json={"dag_run_id": run_id, "logical_date": f"{date}:00Z"})
+            run = {"dag_run_id": run_id, "logical_date": f"{date}:00Z", "conf": parameters or {}}
+            self.call("POST", f"dags/{dag_id}/dagRuns", json=run)
         except httpx.HTTPStatusError as problem:
             if problem.response.status_code != 409:
                 raise

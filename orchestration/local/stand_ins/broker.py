@@ -1,7 +1,7 @@
 """Kafka on this machine: the mock cluster that librdkafka brings along, in memory and on loopback.
 
 It keeps about 30,000 records a partition and drops older ones, does not filter out what aborted transactions wrote, and
-knows no security.
+knows no security: it asks nobody for the password.
 """
 
 import ctypes
@@ -16,6 +16,8 @@ from orchestration.local.errors import LocalError
 
 # A record of a topic: its partition, key, value, and when, in milliseconds since 1970.
 Event = tuple[int, bytes | None, bytes | None, int]
+# Unmistakable, so that it is found wherever it should not stand.
+KAFKA_PASSWORD = "password-of-the-local-kafka"
 PRODUCER = 0
 ONLY_BROKER = 1
 ERROR_BYTES = 512

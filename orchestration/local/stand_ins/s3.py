@@ -35,6 +35,13 @@ class Storage:
             if path.is_file() and not path.name.endswith(".part"):
                 self.client.upload_file(str(path), bucket, path.relative_to(mirror).as_posix())
 
+    def keep(self, prefix: str) -> None:
+        """Keep under `mirror` what others have written to the bucket below a prefix."""
+        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+            for item in page.get("Contents", []):
+                if not (path := self.mirror / item["Key"]).exists():
+                    write_whole(path, self.client.get_object(Bucket=self.bucket, Key=item["Key"])["Body"].read())
+
     def landed(self, key: str) -> bytes | None:
         """What has landed under `key`, or None."""
         path = self.mirror / key

@@ -18,7 +18,9 @@ from support.warehouse import DATABASE, PROJECT, Project, Warehouse
 SIZE = 2_000
 
 
-@pytest.mark.parametrize("keys", KEYS)
+@pytest.mark.parametrize(
+    "keys", [pytest.param(keys, marks=[pytest.mark.long] if keys == "random" else []) for keys in KEYS]
+)
 def test_the_yardstick_makes_the_same_tables(project: Project, tmp_path, keys: str) -> None:
     warehouse = Warehouse(project, tmp_path / "warehouse")
     theirs = tmp_path / "theirs.duckdb"

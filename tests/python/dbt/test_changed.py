@@ -1,6 +1,7 @@
 """`make changed`: what differs from production is built and tested beside it, and production is only read."""
 
 import json
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,8 +22,8 @@ from support.table_files import orders, path_of, prices
 from support.tables import add_prices, remove_table
 from support.warehouse import UNUSUAL, Project, Warehouse, environment
 
-# Production is made once for all of them.
-pytestmark = pytest.mark.xdist_group("changed")
+# Production is made once for all of them, and Snowflake is started for others too.
+pytestmark = pytest.mark.xdist_group("snowflake")
 
 # What a build beside production has for itself, whatever differs.
 REGISTERS = {
@@ -102,9 +103,13 @@ class Beside:
         return self.copy.root / ".local" / "changed" / ("snowflake_ci" if self._on_snowflake else "ci")
 
     def keep_state(self) -> None:
-        with environment(**self.production.places):
-            parse = ["parse", *self.production.project.options(), "--target-path", str(self.state), "--write-json"]
-            assert dbtRunner().invoke(parse).success
+        """As it is made once for all tests of a production."""
+        kept = self.production.folder / "state"
+        if not kept.exists():
+            with environment(**self.production.places):
+                parse = ["parse", *self.production.project.options(), "--target-path", str(kept), "--write-json"]
+                assert dbtRunner().invoke(parse).success
+        shutil.copytree(kept, self.state)
 
     def build(self) -> bool:
         """What the command comes to."""
@@ -175,6 +180,12 @@ def tables_of(names: set[str], query: Callable[[str], list[tuple]]) -> dict[str,
     return {name: Counter(query(f"select * from prod.{name}")) for name in names}
 
 
+LONG_ON_SNOWFLAKE = pytest.mark.parametrize(
+    "production", ["duckdb", pytest.param("snowflake", marks=pytest.mark.long)], indirect=True, scope="module"
+)
+
+
+@LONG_ON_SNOWFLAKE
 def test_a_contract_and_a_new_table_are_built_beside_production(production, beside, tmp_path, capsys) -> None:
     """A stricter rule, a wider type and a new column of one table, with another table and a macro of a strategy."""
     before, landed, root = production.tables(), production.landed, beside.copy.root
@@ -232,9 +243,7 @@ def without_orders(production, tmp_path, monkeypatch) -> Iterator[Project]:
     production.project = whole
 
 
-@pytest.mark.parametrize(
-    "production", ["duckdb", pytest.param("snowflake", marks=pytest.mark.long)], indirect=True, scope="module"
-)
+@LONG_ON_SNOWFLAKE
 def test_a_table_that_is_removed_is_of_the_project_no_more(production, without_orders) -> None:
     """Nothing is red for it or lost of it; it comes back as it was, or once it is forgotten by its files."""
     paths = "select count(*) from {} where source_file like 'raw/orders/%'"
@@ -262,11 +271,16 @@ def test_a_table_that_is_removed_is_of_the_project_no_more(production, without_o
     assert production.query("select count(*) from prod.orders") == [(40,)]
 
 
-@pytest.mark.parametrize(
-    ("model", "built"),
-    [("sales_by_day", {"sales_by_day"}), ("daily_sales", {"daily_sales", "sales_by_day"})],
-)
-def test_a_change_is_built_with_what_descends_from_it(model, built, production, beside) -> None:
+@LONG_ON_SNOWFLAKE
+def test_a_change_is_built_alone_where_nothing_descends_from_it(production, beside) -> None:
+    is_built("sales_by_day", {"sales_by_day"}, production, beside)
+
+
+def test_a_change_is_built_with_what_descends_from_it(production, beside) -> None:
+    is_built("daily_sales", {"daily_sales", "sales_by_day"}, production, beside)
+
+
+def is_built(model: str, built: set[str], production: Warehouse, beside: Beside) -> None:
     before = production.tables()
     beside.copy.patch(f"models/marts/sales/{model}.sql", dict([CHANGES[model]]))
     assert beside.build()

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from support.reference import Reference
-from support.sales_files import CASES, DATES, file, load, paths, row
+from support.sales_files import CASES, DATES, file, load, path_of, paths, row
 from support.warehouse import DATABASE, Built, Project, Warehouse, compare
 
 # They share a warehouse.
@@ -73,17 +73,6 @@ def test_the_rate_is_told_as_it_was_written(warehouse: Warehouse, loaded: Built,
     assert says in reason
 
 
-def test_the_same_content_under_another_path_loses_every_tie(warehouse: Warehouse, expected: Reference) -> None:
-    """It was loaded above in one run with the first; here it comes first."""
-    day = DATES["reordered columns"] + timedelta(days=1)
-    later, first = f"raw/sales/{day}/z.csv", f"raw/sales/{day}/a.csv"
-    load(warehouse, expected, {later: file(day)}, day)
-    load(warehouse, expected, {first: file(day)}, day)
-    rows = "select current_rows, superseded_rows from prod.load_ledger where source_file = '{}'"
-    assert warehouse.query(rows.format(first)) == [(19, 0)]
-    assert warehouse.query(rows.format(later)) == [(0, 19)]
-
-
 def test_nothing_new_is_green_and_says_so(warehouse: Warehouse, expected: Reference) -> None:
     day = DATES["BOM"]
     before = warehouse.tables()
@@ -98,25 +87,30 @@ def test_a_day_without_a_file_is_green(warehouse: Warehouse, expected: Reference
     assert not built.red
 
 
-def test_a_file_keeps_its_day_red_until_it_is_mended(warehouse: Warehouse, expected: Reference) -> None:
+def test_files_of_a_day_are_mended_restated_taken_away_and_sent_twice(
+    warehouse: Warehouse, expected: Reference
+) -> None:
+    """All at once, for a load costs a second; what waits to be mended is compared after each."""
     day = DATES["unclosed quote"] + timedelta(days=2)
-    path = f"raw/sales/{day}/sales_export.csv"
-    assert load(warehouse, expected, {path: CASES["unclosed quote"].content(day)}, day).red
-    assert load(warehouse, expected, {}, day).red
-    assert not load(warehouse, expected, {path: file(day)}, day).red
-    # The restatement that is bad leaves the earlier content in force, until the file is mended or comes back.
+    mended, gone, twice, copy, first = (path_of(day, f"{name}.csv") for name in ("mended", "gone", "twice", "z", "a"))
+    refused, held = CASES["unclosed quote"].content(day), CASES["header only"].content(day)
+    before = {mended: refused, gone: b"\0", twice: held, copy: file(day, prefix="copy")}
+    assert load(warehouse, expected, before, day).red
+    # A refused file that is taken away is forgotten; one that was held and is then refused waits once.
+    warehouse.land({path: data for path, data in warehouse.landed.items() if path != gone})
+    assert load(warehouse, expected, {twice: refused}, day).red
+    # A file keeps its day red until it is mended. Of one content the one that comes first by its path wins every tie,
+    # though it comes later.
+    well = {mended: file(day), twice: file(day, prefix="twice"), first: file(day, prefix="copy")}
+    assert not load(warehouse, expected, well, day).red
+    rows = "select current_rows, superseded_rows from prod.load_ledger where source_file = '{}'"
+    assert warehouse.query(rows.format(first)) == [(19, 0)]
+    assert warehouse.query(rows.format(copy)) == [(0, 19)]
+    # A restatement that is bad leaves the earlier content in force, until the file is mended or comes back.
     before = warehouse.tables()["prod.daily_sales"]
-    assert load(warehouse, expected, {path: CASES["header only"].content(day)}, day).red
+    assert load(warehouse, expected, {mended: held}, day).red
     assert warehouse.tables()["prod.daily_sales"] == before
-    assert not load(warehouse, expected, {path: file(day)}, day).red
-
-
-def test_a_refused_file_that_is_taken_away_is_forgotten(warehouse: Warehouse, expected: Reference) -> None:
-    day = DATES["NUL byte"] + timedelta(days=2)
-    path = f"raw/sales/{day}/sales_export.csv"
-    assert load(warehouse, expected, {path: b"\0"}, day).red
-    warehouse.land({known: data for known, data in warehouse.landed.items() if known != path})
-    assert not load(warehouse, expected, {}, day).red
+    assert not load(warehouse, expected, {mended: file(day)}, day).red
 
 
 def test_a_run_without_tests_does_not_get_round_the_gate(warehouse: Warehouse, expected: Reference) -> None:
@@ -129,13 +123,6 @@ def test_a_run_without_tests_does_not_get_round_the_gate(warehouse: Warehouse, e
     assert warehouse.tables()["prod.daily_sales"] == before["prod.daily_sales"]
     assert warehouse.tables()["prod.sales_by_day"] == before["prod.sales_by_day"]
     load(warehouse, expected, {}, day)
-
-
-def test_a_file_that_was_held_and_is_then_refused_waits_once(warehouse: Warehouse, expected: Reference) -> None:
-    day = DATES["header only"] + timedelta(days=3)
-    path = f"raw/sales/{day}/sales_export.csv"
-    load(warehouse, expected, {path: CASES["header only"].content(day)}, day)
-    load(warehouse, expected, {path: CASES["unclosed quote"].content(day)}, day)
 
 
 def test_a_full_refresh_that_is_killed_before_the_totals_is_healed(warehouse: Warehouse, expected: Reference) -> None:

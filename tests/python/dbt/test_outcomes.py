@@ -14,6 +14,8 @@ from support.warehouse import Built, Project, Warehouse
 pytestmark = pytest.mark.xdist_group("outcomes")
 
 RED = {name for name, case in CASES.items() if case.fate in ("refused", "held")}
+# One of each way to be red; the others are in `make test-long`.
+OFTEN = {"unclosed quote", "0 bytes", "header only"}
 # All that is green comes on one day, which nothing else of this file has.
 GREEN_DAY = date(2023, 6, 1)
 # The load of a day as far as it goes to say whether it is red.
@@ -43,7 +45,9 @@ def run_of(warehouse: Warehouse, day: date, *options: str) -> Built:
     return built
 
 
-@pytest.mark.parametrize("name", sorted(RED))
+@pytest.mark.parametrize(
+    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in sorted(RED)]
+)
 def test_a_run_is_red_by_each_bad_file_alone(warehouse: Warehouse, name: str) -> None:
     built = run_of(warehouse, DATES[name], *SHARE)
     assert built.red

@@ -167,6 +167,10 @@ def test_a_user_without_a_name_is_asked_for_one() -> None:
     assert done.stderr.endswith("Write BY=your-name.\n")
 
 
+# What bash makes of a command is told instead of done.
+TELL = "make() { printf '%s\\0' \"$@\"; }; "
+
+
 def test_the_commands_that_are_shown_work(story: Story) -> None:
     """Those of the alert and of dbt's own output, copied into a shell."""
     names = [
@@ -181,13 +185,13 @@ def test_the_commands_that_are_shown_work(story: Story) -> None:
     shown = dict(zip(sorted(names), shown, strict=True))
     assert shown.pop(names.pop()) == ""
     for name in names:
-        assert shlex.split(messages.release_command(name)) == shlex.split(shown[name])
-    home, rows = shown[names[-1]], messages.rows_command("no_file_to_mend")
-    with environment(WAREHOUSE_PATH=str(story.warehouse.folder / DATABASE), LANDING_ROOT=str(story.warehouse.root)):
-        command = ["bash", "-c", f"{home} && {rows}"]
-        run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert story.warehouse.query("select source_file, reason from staging.released_files") == [(names[-1], "...")]
-    assert '"source_file": "raw/sales/2024-01-05/two\\nlines.csv"' in run.stdout
+        for command in (messages.release_command(name), shown[name]):
+            told = subprocess.run(["bash", "-c", TELL + command], capture_output=True, text=True, check=True).stdout
+            assert told.split("\0") == ["release", f"FILE={name}", "REASON=...", ""]
+    dbt, *rows = shlex.split(messages.rows_command("no_file_to_mend"))
+    assert (PROJECT / dbt).is_file()
+    found = "".join(story.warehouse.dbt(*rows).messages)
+    assert '"source_file": "raw/sales/2024-01-05/two\\nlines.csv"' in found
 
 
 def test_nothing_can_be_released_before_the_first_load(story: Story) -> None:

@@ -118,7 +118,7 @@ def test_a_merge_killed_before_its_commit_is_made_good_by_the_next(trials: tuple
 
 def another_run(account: Account, *command: str) -> None:
     """dbt in a process of its own: a fork would end the sessions of this one."""
-    dbt = [Path(sys.executable).with_name("dbt"), *command, *account.project.options()]
+    dbt = [Path(sys.executable).with_name("dbt"), *command, *account.project.options(), "--log-level", "error"]
     run = subprocess.run(dbt, env={**os.environ, **account.places}, capture_output=True, text=True)
     assert "Traceback" not in run.stderr and "Database Error" not in run.stdout, run.stdout + run.stderr
 

@@ -74,12 +74,18 @@ def airflow_in(
     on_snowflake: bool = False,
     dags_folder: Path = DAGS,
     schedules: bool = False,
+    kafka: bool = False,
     settings: dict[str, str] | None = None,
 ) -> Iterator[AirflowSession]:
     """Run an Airflow with all of its state in `folder`; with `schedules`, the latest past day starts when unpaused."""
     warehouse = None if on_snowflake else folder / "warehouse.duckdb"
     with local_services(
-        folder / "local", warehouse=warehouse, dags_folder=dags_folder, schedules=schedules, settings=settings
+        folder / "local",
+        warehouse=warehouse,
+        dags_folder=dags_folder,
+        schedules=schedules,
+        kafka=kafka,
+        settings=settings,
     ) as services:
         yield AirflowSession(services, warehouse, dag_id)
 

@@ -51,7 +51,7 @@ class World:
     landed: Counter = field(default_factory=Counter)
     tails: dict[int, Tail] = field(default_factory=dict)
 
-    def land(self, root: Path, objects: Sequence[int]) -> None:
+    def land(self, root: str | Path, objects: Sequence[int]) -> None:
         """Lands so many more objects of each partition."""
         store = objects_at(str(root))
         starts = {number: 0 for number in range(len(self.partitions))}

@@ -51,6 +51,11 @@ def test_events_land_without_airflow_and_dbt() -> None:
     assert importing(files, "airflow", "cosmos", "dbt", "dbt_common", "orchestration.project") == {}
 
 
+def test_a_model_is_trained_and_deployed_without_airflow_and_dbt() -> None:
+    files = [*PACKAGE.glob("churn/*.py")]
+    assert importing(files, "airflow", "cosmos", "dbt", "dbt_common", "orchestration.project") == {}
+
+
 def test_a_landing_zone_and_the_settings_need_no_airflow() -> None:
     assert importing([*PACKAGE.glob("landing/*.py"), PACKAGE / "settings.py"], "airflow", "cosmos") == {}
 

@@ -1,0 +1,1 @@
+{{ version_rows('nps_responses') }}

@@ -1,0 +1,1 @@
+{{ clean_rows('support_tickets') }}

@@ -1,0 +1,104 @@
+"""The endpoint of a model on this machine: as SageMaker's XGBoost container, it knows the archive and nothing else.
+
+It does what that container does, where a client can tell: it takes the first file that is not hidden, guesses what
+divides the numbers of a line, does not compare features by name, and answers with probabilities divided by commas.
+"""
+
+import csv
+import tarfile
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import xgboost
+
+from orchestration.local.errors import LocalError
+
+# As much of the first line the divider is guessed from.
+GUESSED_FROM = 512
+
+
+class Endpoint:
+    """A model that answers; `address` is where."""
+
+    def __init__(self, archive: Path) -> None:
+        self.address = ""
+        self._lock = threading.Lock()
+        with tempfile.TemporaryDirectory() as folder:
+            with tarfile.open(archive) as packed:
+                packed.extractall(folder, filter="data")
+            files = sorted(path for path in Path(folder).iterdir() if not path.name.startswith("."))
+            if not files:
+                raise LocalError(f"{archive} holds no model.")
+            self._booster = xgboost.Booster()
+            try:
+                self._booster.load_model(files[0])
+            except xgboost.core.XGBoostError as error:
+                raise LocalError(f"{files[0].name} in {archive} is no model of XGBoost.") from error
+        self._booster.set_param("nthread", 1)
+
+    def answer(self, content_type: str, body: bytes) -> tuple[int, str]:
+        """The status and the text of an answer to what was sent."""
+        if not body:
+            return 204, ""
+        if content_type.partition(";")[0].strip().lower() != "text/csv":
+            return 415, f"Content-type {content_type} is not served here: send text/csv."
+        try:
+            numbers = _numbers(body.decode().strip())
+        except (ValueError, csv.Error) as error:
+            return 415, f"This is no text/csv of numbers: {error}"
+        try:
+            with self._lock:
+                found = self._booster.predict(xgboost.DMatrix(numbers), validate_features=False)
+        except xgboost.core.XGBoostError as error:
+            return 400, f"The model cannot score this: {str(error).splitlines()[0]}"
+        return 200, ",".join(str(value) for value in found.tolist())
+
+
+def _numbers(text: str) -> np.ndarray:
+    lines = text.split("\n")
+    guessed = csv.Sniffer().sniff(lines[0][:GUESSED_FROM]).delimiter
+    divider = "," if guessed.isalnum() else guessed
+    return np.array([["nan" if value.strip() == "" else value for value in line.split(divider)] for line in lines],
+                    dtype=float)  # fmt: skip
+
+
+@contextmanager
+def endpoint(archive: Path) -> Iterator[Endpoint]:
+    """Serve the model of an archive on a free port of loopback until the block ends."""
+    serving = Endpoint(archive)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._send(200 if self.path == "/ping" else 404, "")
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if self.path != "/invocations":
+                return self._send(404, "")
+            return self._send(*serving.answer(self.headers.get("Content-Type", "text/csv"), body))
+
+        def _send(self, status: int, text: str) -> None:
+            content = text.encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "text/csv" if status == 200 else "text/plain")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing on the terminal."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
+    serving.address = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield serving
+    finally:
+        server.shutdown()
+        server.server_close()
