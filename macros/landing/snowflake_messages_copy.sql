@@ -129,7 +129,8 @@ inner join {{ landed }} as landed
 {#- Registers generations: what their start.json say, line by line as they are. -#}
 {% macro snowflake_take_generations(generations, folder, starts) %}
     {%- do run_query(snowflake_landing_lines()) -%}
-    {%- for row in run_query(snowflake_copy_lines(starts, folder)).rows if row['status'] | upper != 'LOADED' -%}
+    {%- set copied = run_query(snowflake_copy_lines(starts, folder)).rows -%}
+    {%- for row in copied if row.get('file') and row['status'] | upper != 'LOADED' -%}
         {%- do exceptions.warn('Not read: ' ~ snowflake_path(row['file'], folder) ~ ': ' ~ row['first_error']) -%}
     {%- endfor -%}
     {%- do run_query(snowflake_register_generations(generations)) -%}
