@@ -89,7 +89,7 @@ release: setup ## Let a held file through: FILE=raw/sales/2024-01-05/sales_expor
 new-table: export TABLE_NAME := $(value NAME)
 new-table: export TABLE_SAMPLE := $(value SAMPLE)
 .PHONY: new-table
-new-table: setup ## Write the models of a new table from a sample: NAME=support_tickets SAMPLE=file.csv (docs/add-a-table.md)
+new-table: setup ## Write the models of a new table from a sample: NAME=complaints SAMPLE=file.csv (docs/add-a-table.md)
 	@$(BIN)/python -m orchestration.commands.new_table --name="$$TABLE_NAME" --sample="$$TABLE_SAMPLE"
 
 changed: export CHANGED_STATE := $(value STATE)
