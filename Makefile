@@ -66,6 +66,10 @@ run-tables: setup ## The tables (customers, orders, products, inventory) on demo
 run-events: setup ## The events of a Kafka topic, by a real Airflow scheduler: loaded once each, and a loss that is told
 	@$(BIN)/python -m orchestration.local.demos.events
 
+.PHONY: run-churn
+run-churn: setup ## The churn model: features, training, an endpoint and its scores, by a real Airflow scheduler
+	@$(BIN)/python -m orchestration.local.demos.churn
+
 .PHONY: up
 up: setup ## Airflow's UI and all local services, until interrupted
 	@$(BIN)/python -m orchestration.local.up

@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 
 # What a snapshot is made of, and which DAG loads it.
 NEEDED = {
-    **dict.fromkeys(("customers", "support_tickets", "payments", "nps_responses"), "table_sync"),
-    "usage_events": "realtime_event_ingestion",
+    **dict.fromkeys((f"{name}_history" for name in ("customers", "support_tickets", "payments", "nps_responses")),
+                    "table_sync"),
+    **dict.fromkeys(("usage_events", "usage_event_copies"), "realtime_event_ingestion"),
 }
 
 
@@ -36,10 +37,10 @@ def require_tables(context: Any) -> None:
     except FileNotFoundError as error:
         raise AirflowFailException(f"{str(error).capitalize()}: run the DAG table_sync first.") from None
     if missing := [table for table in NEEDED if ("prod", table) not in there]:
-        dags = " and ".join(dict.fromkeys(NEEDED[table] for table in missing))
+        dags = ", ".join(dict.fromkeys(NEEDED[table] for table in missing))
         raise AirflowFailException(
             f"Features are made of tables that are not there yet: {', '.join(f'prod.{table}' for table in missing)}. "
-            f"Run the DAG {dags} first."
+            f"Run first: {dags}."
         )
 
 
