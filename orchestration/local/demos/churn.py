@@ -136,7 +136,9 @@ def main() -> int:
     out, begun = console(), time.monotonic()
     of_its_own = duckdb_file() is not None
     if of_its_own:
-        shutil.rmtree(WAREHOUSE.parent, ignore_errors=True)
+        # From nothing each time, the landing zone too.
+        for folder in (WAREHOUSE.parent, STATE / "s3" / settings.BUCKET / PREFIX):
+            shutil.rmtree(folder, ignore_errors=True)
         WAREHOUSE.parent.mkdir(parents=True)
     root = f"s3://{settings.BUCKET}/{PREFIX}".rstrip("/")
     with local_services(

@@ -83,7 +83,7 @@ class Customer:
         failed = sum(row["status"] == "failed" for _, row in self.rows["payments"])
         tickets = len(self.rows["support_tickets"])
         # What troubles those who are hardly there does not trouble the others.
-        odds = -2.2 + (2.5 * (tickets > 0) + 1.5 * (failed > 0) + 1 if days > 7 else -0.5 * tickets) - 1.5 * (used < 0.6)
+        odds = -3.0 + (3.5 * (tickets > 0) + 3 * (failed > 0) + 1 if days > 7 else -tickets) + 1.5 * (used < 0.6)
         if random.random() >= 1 / (1 + math.exp(-odds - random.gauss(0, 0.5))):
             return None
         return ends + timedelta(days=random.randrange(1, 29), seconds=random.randrange(86_400))
