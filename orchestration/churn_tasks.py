@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 
 # What a snapshot is made of, and which DAG loads it.
 NEEDED = {
-    **dict.fromkeys((f"{name}_history" for name in ("customers", "support_tickets", "payments", "nps_responses")),
-                    "table_sync"),
+    **dict.fromkeys(
+        (f"{name}_history" for name in ("customers", "support_tickets", "payments", "nps_responses")), "table_sync"
+    ),
     **dict.fromkeys(("usage_events", "usage_event_copies"), "realtime_event_ingestion"),
 }
 
@@ -82,7 +83,7 @@ def deploy(context: Any, trained: dict[str, Any]) -> dict[str, Any]:
 
 
 def score(context: Any, decided: dict[str, Any]) -> dict[str, Any]:
-    """Scores the newest snapshot with the model that serves, lands the scores, and says how far customers have moved."""
+    """Scores the newest snapshot with the model that serves, lands that, and says how far customers have moved."""
     from orchestration.churn.deploying import Serving, deployed
     from orchestration.churn.results import land_scores
     from orchestration.churn.runs import drift_run, score_run
@@ -124,16 +125,16 @@ def _to_train_on(named: str | None) -> date:
             raise RefusedError(f"Who has churned after the snapshot of {day} is not known yet: name an earlier one.")
         return day
     [found] = report.ask(
-        "select max(snapshot_date) as newest, max(case when churned_flag is not null then snapshot_date end) as labelled "
-        "from prod.customer_features"
+        "select max(snapshot_date) as newest, "
+        "max(case when churned_flag is not null then snapshot_date end) as labelled from prod.customer_features"
     )
     if found["labelled"]:
         return found["labelled"]
     if not found["newest"]:
         raise RefusedError("There is no snapshot of customers: no file of customers has been loaded.")
     raise RefusedError(
-        f"There is no snapshot yet of which it is known who has churned: the newest is of {found['newest']}. Wait until "
-        "files of customers of the whole time after one have come, or build an earlier snapshot."
+        f"There is no snapshot yet of which it is known who has churned: the newest is of {found['newest']}. Wait "
+        "until files of customers of the whole time after one have come, or build an earlier snapshot."
     )
 
 

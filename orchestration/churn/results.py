@@ -86,8 +86,13 @@ def land_scores(objects: Objects, day: date, scores: pa.Table, snapshot_date: da
     """Lands the scores of a snapshot below a day; returns their path."""
     [hash] = scores["model_hash"].unique().to_pylist()
     same = {"snapshot_day": _midnight(snapshot_date), "updated_at": scored_at}
-    rows = (row | same | {"probability": f"{row['probability']:.8f}"}
-            | {name: _rounded(row[name]) for name in row if name.startswith("moved_")} for row in scores.to_pylist())
+    rows = (
+        row
+        | same
+        | {"probability": f"{row['probability']:.8f}"}
+        | {name: _rounded(row[name]) for name in row if name.startswith("moved_")}
+        for row in scores.to_pylist()
+    )
     return _land(objects, f"{SCORES}/{day}/{_time(scored_at)}.{hash[:HASH]}.csv", SCORE_COLUMNS, rows)
 
 

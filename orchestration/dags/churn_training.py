@@ -1,8 +1,8 @@
 """
 ### Churn
 
-Every night: the features of customers at the end of the day before, and a model that is trained on the newest snapshot of
-which it is known who has churned. It is deployed to the endpoint only if it has earned that.
+Every night: the features of customers at the end of the day before, and a model that is trained on the newest snapshot
+of which it is known who has churned. It is deployed to the endpoint only if it has earned that.
 
 | task | what |
 |---|---|

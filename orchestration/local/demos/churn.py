@@ -16,7 +16,6 @@ import urllib.request
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from orchestration import settings
@@ -63,8 +62,8 @@ class ChurnDemo(Demo):
             for path in paths:
                 self.services.s3.land(prefix + path.relative_to(folder).as_posix(), path)
         self.out.print(
-            f"\nLanded, of {churn_files.FIRST} to {churn_files.LAST}: {len(paths)} files with what {churn_files.CUSTOMERS:,} "
-            "customers have done"
+            f"\nLanded, of {churn_files.FIRST} to {churn_files.LAST}: {len(paths)} files with what "
+            f"{churn_files.CUSTOMERS:,} customers have done"
         )
 
     def dbt(self, what: str, *arguments: str, day: str = "") -> None:

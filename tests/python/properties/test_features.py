@@ -103,28 +103,29 @@ def test_features_of_more_worlds(project, tmp_path, seed):
     check_later(project, worlds, warehouse, random, tmp_path)
 
 
-# One comparison, edge or join of the models each.
+# Of a model one comparison, edge or order each, and what is written in its place.
+SNAPSHOT, LABEL = "customer_snapshots", "customer_features"
 BREAKS = {
-    "a version known later": ("customer_snapshots", "payments.valid_from < snapshots.ends_at", "true"),
-    "a version of before": ("customer_snapshots", "(tickets.valid_to is null or tickets.valid_to >= snapshots.ends_at)", "true"),
-    "a version that is replaced at the end": (
-        "customer_snapshots", "customers.valid_to >= snapshots.ends_at", "customers.valid_to > snapshots.ends_at"),
-    "an event known later": ("customer_snapshots", " and events.known_at < snapshots.ends_at", ""),
-    "an event of later": ("customer_snapshots", "events.event_timestamp < snapshots.ends_at and ", ""),
-    "a ticket of later": ("customer_snapshots", "tickets.opened_at < snapshots.ends_at", "true"),
-    "an answer of later": ("customer_snapshots", "answers.responded_at < snapshots.ends_at", "true"),
+    "a version known later": (SNAPSHOT, "snapshots.ends_at > payments.valid_from", "true"),
+    "a version of before": (SNAPSHOT, "(tickets.valid_to is null or snapshots.ends_at <= tickets.valid_to)", "true"),
+    "a version replaced at the end": (SNAPSHOT, "ends_at <= customers.valid_to", "ends_at < customers.valid_to"),
+    "an event known later": (SNAPSHOT, " and snapshots.ends_at > events.known_at", ""),
+    "an event of later": (SNAPSHOT, "snapshots.ends_at > events.event_timestamp and ", ""),
+    "a ticket of later": (SNAPSHOT, "snapshots.ends_at > tickets.opened_at", "true"),
+    "an answer of later": (SNAPSHOT, "snapshots.ends_at > answers.responded_at", "true"),
     "who has cancelled": (
-        "customer_snapshots", "(customers.cancelled_at is null or customers.cancelled_at >= snapshots.ends_at)", "true"),
-    "who is yet to sign up": ("customer_snapshots", "customers.signed_up_at < snapshots.ends_at", "true"),
-    "the first edge of 30 days": (
-        "customer_snapshots", "tickets.opened_at >= snapshots.ends_at - interval '30 day'",
-        "tickets.opened_at > snapshots.ends_at - interval '30 day'"),
-    "the first edge of 90 days": ("customer_snapshots", "interval '90 day'", "interval '91 day'"),
-    "none is unknown": ("customer_snapshots", "case when known.knows_payments then coalesce(payments.failed_90d, 0) end",
-                        "coalesce(payments.failed_90d, 0)"),
-    "the last answer": ("customer_snapshots", "answers.responded_at desc", "answers.responded_at"),
-    "the last day of the label": ("customer_features", 'var("churn_window_days") + 1', 'var("churn_window_days") + 2'),
-    "a label too early": ("customer_features", "> known.known_to then null", "> known.known_to + interval '1 day' then null"),
+        SNAPSHOT, "(customers.cancelled_at is null or snapshots.ends_at <= customers.cancelled_at)", "true",
+    ),
+    "who is yet to sign up": (SNAPSHOT, "snapshots.ends_at > customers.signed_up_at", "true"),
+    "the first edge of 30 days": (SNAPSHOT, "tickets.opened_at >= snapshots", "tickets.opened_at > snapshots"),
+    "the first edge of 90 days": (SNAPSHOT, "interval '90 day'", "interval '91 day'"),
+    "what is unknown": (
+        SNAPSHOT, "case when known.knows_payments then coalesce(payments.failed_90d, 0) end",
+        "coalesce(payments.failed_90d, 0)",
+    ),
+    "the last answer": (SNAPSHOT, "answers.responded_at desc", "answers.responded_at"),
+    "the last day of the label": (LABEL, 'var("churn_window_days") + 1', 'var("churn_window_days") + 2'),
+    "a label too early": (LABEL, "> known.known_to then", "> known.known_to + interval '1 day' then"),
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Worlds of customers: what they did, when each of it became known, and the features that follow, in plain Python.
 
-A fact has happened at a time, and each of its versions has become known at one. Many worlds share a warehouse, each with
-ids of its own. The times are those at which something changes: ends of snapshots, and edges of the windows before them.
+A fact has happened at a time, and each of its versions has become known at one. Many worlds share a warehouse, each
+with ids of its own. The times are those at which something changes: ends of snapshots, edges of windows before them.
 """
 
 import csv
@@ -10,7 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -68,7 +68,7 @@ Fact = Version | Event
 
 def end(snapshot: date) -> datetime:
     """The moment behind a snapshot."""
-    return datetime(snapshot.year, snapshot.month, snapshot.day) + DAY
+    return datetime.combine(snapshot, time()) + DAY
 
 
 # Before, nothing was known but customers: in the first snapshot all else is unknown.
@@ -88,7 +88,7 @@ def world(name: str, random: Random) -> list[Fact]:
         happened = _moment(random)
         event = Event(f"{name}-e{number}", random.choice(customers), random.choice(KINDS), happened, None)
         for _ in range(random.choice((1, 1, 2))):
-            late = random.choice((timedelta(), timedelta(), SECOND, DAY, 3 * DAY))
+            late = random.choice((timedelta(), timedelta(), SECOND, DAY, 3 * DAY, -DAY))
             sent = max(happened + late, LEARNT)
             facts.append(replace(event, sent=random.choice((None, sent)) if happened >= LEARNT else sent))
     return facts
@@ -172,10 +172,10 @@ def _versions(random: Random, feed: str, key: str, customers: Sequence[str], hap
         known = {max(at, LEARNT) for at in known}
     versions = []
     for at in sorted(known):
-        time = happened if random.random() < 0.8 else _moment(random)
+        told = happened if random.random() < 0.8 else _moment(random)
         customer = "" if feed == "customers" else random.choice(customers)
         deleted = bool(versions) and random.random() < 0.15
-        versions.append(_valid(Version(feed, key, at, time, customer, deleted, _said(random, feed))))
+        versions.append(_valid(Version(feed, key, at, told, customer, deleted, _said(random, feed))))
     return versions
 
 
@@ -196,7 +196,7 @@ def _valid(version: Version) -> Version:
 def _moment(random: Random, early: float = 0.0) -> datetime:
     """A time near the edge of something, most often; with `early` one long before all snapshots that often."""
     if random.random() < early:
-        return datetime(2023, 6, 1) + random.randrange(86_400) * SECOND
+        return end(date(2023, 6, 1)) + random.randrange(86_400) * SECOND
     edge = end(random.choice(SNAPSHOTS)) - random.choice((0, 0, 0, 1, 30, 30, 31, 90)) * DAY
     return edge + random.choice((-1, 0, 1, -3600, 7200, random.randrange(86_400))) * SECOND
 
@@ -240,7 +240,7 @@ def _row(version: Version) -> dict[str, object]:
 
 
 def _milliseconds(at: datetime | None) -> int | None:
-    return None if at is None else round((at - datetime(1970, 1, 1)).total_seconds() * 1000)
+    return None if at is None else round(at.replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def _csv(rows: Sequence[dict]) -> bytes:
