@@ -40,7 +40,7 @@ def ask_arrow(query: str) -> pa.Table:
         if adapter.type() == "snowflake":
             table = cursor.fetch_arrow_all(force_return_table=True)
         else:
-            table = cursor.fetch_arrow_table()
+            table = cursor.to_arrow_table()
     return table.rename_columns([name.lower() for name in table.column_names])
 
 

@@ -1,6 +1,9 @@
--- Fails if a feed that the run's snapshot is made of has had nothing for days: what is late would be missing in it. One of
--- which nothing has ever come is unknown there, and not late; without a run's date nothing is.
-{%- set day = run_date() if execute else none %}
+-- Fails if a feed that the run's snapshot is made of has had nothing for days: what is late would be missing in it. One
+-- of which nothing has ever come is unknown there, and not late; without a run's date nothing is.
+{%- set day, late = run_date() if execute else none, [] %}
+{%- for feed, days in var('snapshot_feeds').items() if day %}
+    {%- do late.append("(feed = '%s' and newest_day < cast('%s' as date) - interval '%s day')" | format(feed, day, days)) %}
+{%- endfor %}
 with newest as (
 
     select
@@ -22,8 +25,4 @@ select
     feed,
     newest_day
 from newest
-where
-    false
-    {%- for feed, days in var('snapshot_feeds').items() if day %}
-    or (feed = '{{ feed }}' and newest_day < cast('{{ day }}' as date) - interval '{{ days }} day')
-    {%- endfor %}
+where {{ late | join(' or ') or 'false' }}
