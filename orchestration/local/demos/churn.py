@@ -55,15 +55,15 @@ class ChurnDemo(Demo):
 
     teller = "ml_deployment.notify_success"
 
-    def land_all(self, prefix: str) -> None:
-        """Land all files and events."""
+    def land_all(self, prefix: str, count: int = churn_files.CUSTOMERS) -> None:
+        """Land all files and events of so many customers."""
         with tempfile.TemporaryDirectory() as folder:
-            paths = churn_files.write(Path(folder))
+            paths = churn_files.write(Path(folder), count)
             for path in paths:
                 self.services.s3.land(prefix + path.relative_to(folder).as_posix(), path)
         self.out.print(
             f"\nLanded, of {churn_files.FIRST} to {churn_files.LAST}: {len(paths)} files with what "
-            f"{churn_files.CUSTOMERS:,} customers have done"
+            f"{count:,} customers have done"
         )
 
     def dbt(self, what: str, *arguments: str, day: str = "") -> None:
@@ -82,7 +82,7 @@ class ChurnDemo(Demo):
         if isinstance(self.warehouse, LocalSnowflake):
             place = self.warehouse.account.environment()
         else:
-            place = {"WAREHOUSE_PATH": str(WAREHOUSE)}
+            place = {"WAREHOUSE_PATH": str(self.warehouse.path)}
         account = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": REGION}
         place |= account | {"AWS_ENDPOINT_URL": self.services.s3.endpoint}
         return dict(os.environ) | place | {"LANDING_ROOT": self.services.env["LANDING_ROOT"]}
