@@ -8,14 +8,19 @@ from airflow.sdk import RetryDecision, RetryPolicy
 
 from orchestration import report
 from orchestration.alerts import facts
+from orchestration.churn.errors import RefusedError
 from orchestration.events.errors import LossError
 
 
 class RetryUnlessToMend(RetryPolicy):
-    """No retry mends a file or brings back what a log has lost: where that is all, the alert goes out at once."""
+    """No retry mends a file or a snapshot, or brings back what a log has lost: where that is all, the alert goes out at
+    once."""
 
     def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
-        """Ends the task's tries if events are lost, or if a test that asks to mend a file, and nothing else, failed."""
+        """Ends the task's tries if events are lost, if a snapshot cannot be trained on, or if a test that asks to mend
+        a file, and nothing else, failed."""
+        if isinstance(exception, RefusedError):
+            return RetryDecision.fail(reason="the snapshot cannot be trained on as it is")
         if isinstance(exception, LossError):
             return RetryDecision.fail(reason="what is lost is to be accepted")
         failed = report.failures_behind(exception)

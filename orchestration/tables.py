@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 # What is known of their files, and what all tables share besides.
 KNOWN_FILES = "known_files"
 SHARED = ("config.materialized:register", "file_verdicts", "load_metrics", "files_to_mend", KNOWN_FILES)
+# Where readers see them.
+READ = "models/marts/tables/"
 # A test of what they share that is not theirs.
 CHECK_OF_SALES = "no_file_to_mend"
 
@@ -69,7 +71,8 @@ def _tables(manifest: Path, changed: int, size: int) -> tuple[Table, ...]:
     for node in models.values():
         feed = node["config"].get("meta", {}).get("feed")
         # The other feeds have DAGs of their own.
-        if feed and f"newest_{feed['name']}" in models:
+        read = models.get(feed["name"]) if feed else None
+        if read and read["original_file_path"].startswith(READ):
             parents = models[f"typed_{feed['name']}"]["depends_on"]["nodes"]
             seeds = sorted(name.rpartition(".")[2] for name in parents if name.startswith("seed."))
             found.append(Table(feed["name"], feed.get("files") == "hourly", tuple(seeds)))

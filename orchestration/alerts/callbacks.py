@@ -6,6 +6,7 @@ of the files of the run's day.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -70,6 +71,14 @@ def tell_events(context: Any) -> None:
 
     rows = facts.answer(ask)
     message = text.loaded(context["dag"].dag_id, facts.run_minute(context), rows[0] if rows else None, lags)
+    log.info(message)
+    _post(message)
+
+
+def tell_model(context: Any, decided: Mapping[str, Any], scored: Mapping[str, Any]) -> None:
+    """Posts what a run has decided on its model, and whether customers have moved."""
+    run = facts.run_day(context) or context["run_id"]
+    message = text.model(context["dag"].dag_id, run, decided, json.loads(decided["measures"]), scored)
     log.info(message)
     _post(message)
 

@@ -108,6 +108,22 @@ def lag_of(behind: int, age: float) -> str:
     return f"{behind:,} offsets{waited}"
 
 
+def model(dag: str, run: str, decided: Row, measures: Mapping[str, Mapping[str, float]], scored: Row) -> str:
+    """How the model of a run measures, what was decided on it and why, and what the one that serves says."""
+    auc = {name: f"{measures[name]['auc']:.4f}" for name in ("model", "logistic_regression", "base_rate")}
+    lines = [
+        f"✅ DAG {dag} completed for {run}",
+        f"Model AUC {auc['model']}, logistic regression {auc['logistic_regression']}, base rate {auc['base_rate']}: "
+        f"trained on {decided['trained_on']:,} customers of {decided['snapshot_date']}",
+        f"Decision: {decided['decision']}. {decided['why']}",
+    ]
+    if scored["serving"]:
+        lines.append(f"Scored {scored['scored']:,} customers of {scored['snapshot']}; card: {scored['card']}")
+    else:
+        lines.append("No model serves, so no customer was scored.")
+    return "\n".join([*lines, *(f"⚠️ Drift: {clipped(one)}" for one in scored["drift"])])
+
+
 def failed(
     dag: str,
     task: str | None,

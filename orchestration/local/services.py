@@ -1,4 +1,5 @@
-"""All local stand-ins together: S3, chat, mail, Kafka and Snowflake if asked for, and Airflow on its database."""
+"""All local stand-ins together: S3, SageMaker, chat, mail, Kafka and Snowflake if asked for, and Airflow on its
+database."""
 
 import fcntl
 import shutil
@@ -16,10 +17,12 @@ from orchestration.local.stand_ins.broker import Broker, broker
 from orchestration.local.stand_ins.chat import chat_sink
 from orchestration.local.stand_ins.mail import mail_sink
 from orchestration.local.stand_ins.s3 import Storage, storage
+from orchestration.local.stand_ins.sagemaker.plane import ControlPlane
+from orchestration.local.stand_ins.sagemaker.server import control_plane
 from orchestration.local.stand_ins.sink import Sink
 from orchestration.local.stand_ins.snowflake.service import snowflake
 from orchestration.local.warehouses import DuckDBFile, LocalSnowflake, Warehouse
-from orchestration.settings import BUCKET, PREFIX
+from orchestration.settings import BUCKET, MODELS_BUCKET, PREFIX
 
 PROJECT = Path(__file__).resolve().parents[2]
 STATE = PROJECT / ".local"
@@ -31,6 +34,8 @@ class Services:
     """What runs, and the environment in which a command reaches it."""
 
     s3: Storage
+    models: Storage
+    sagemaker: ControlPlane
     chat: Sink
     mail: Sink
     airflow: Airflow
@@ -80,6 +85,10 @@ def local_services(
         if not warehouse:
             shutil.rmtree(mirror, ignore_errors=True)
         s3 = stack.enter_context(storage(BUCKET, mirror))
+        models = Storage(s3.endpoint, MODELS_BUCKET, state / "s3" / MODELS_BUCKET)
+        stack.callback(models.keep, "")
+        sagemaker = stack.enter_context(control_plane())
+        sagemaker.has_archive = models.has
         chat = stack.enter_context(chat_sink(state / "chat.jsonl"))
         mail = stack.enter_context(mail_sink(state / "mail.jsonl"))
         events = stack.enter_context(broker()) if kafka else None
@@ -95,6 +104,7 @@ def local_services(
             database=database.socket,
             port=free_port(),
             storage=s3,
+            sagemaker=sagemaker,
             chat=chat,
             mail=mail,
             kafka=events,
@@ -105,4 +115,4 @@ def local_services(
         env |= settings or {}
         client = stack.enter_context(airflow(env, logs, say))
         told = DuckDBFile(warehouse) if warehouse else LocalSnowflake(account)
-        yield Services(s3, chat, mail, client, told, env, events)
+        yield Services(s3, models, sagemaker, chat, mail, client, told, env, events)

@@ -26,6 +26,8 @@ def main() -> int:
             out.print(
                 f"\nAirflow    {services.airflow.url}   (no password; schedules are off: trigger a run by hand)\n"
                 f"S3         {services.s3.endpoint}   bucket {services.s3.bucket}, kept in {services.s3.mirror}\n"
+                f"SageMaker  {services.sagemaker.address}   empty at each start; models are kept in "
+                f"{services.models.mirror}\n"
                 f"Chat       {services.chat.address}   kept in {services.chat.file}\n"
                 f"Mail       {services.mail.address}   kept in {services.mail.file}\n"
                 f"Kafka      {services.kafka.address}   topic {TOPIC}, a new log at each start\n"

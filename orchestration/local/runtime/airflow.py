@@ -19,6 +19,7 @@ from orchestration.local.stand_ins.broker import KAFKA_PASSWORD, Broker
 from orchestration.local.stand_ins.chat import CHAT_TOKEN
 from orchestration.local.stand_ins.mail import MAIL_PASSWORD
 from orchestration.local.stand_ins.s3 import KEY, REGION, SECRET, Storage
+from orchestration.local.stand_ins.sagemaker.plane import ROLE, ControlPlane
 from orchestration.local.stand_ins.sink import Sink
 from orchestration.local.stand_ins.snowflake.service import TRUSTED, Snowflake
 
@@ -43,6 +44,7 @@ def airflow_environment(
     database: Path,
     port: int,
     storage: Storage,
+    sagemaker: ControlPlane,
     chat: Sink,
     mail: Sink,
     kafka: Broker | None,
@@ -58,7 +60,11 @@ def airflow_environment(
             "conn_type": "aws",
             "login": KEY,
             "password": SECRET,
-            "extra": {"endpoint_url": storage.endpoint, "region_name": REGION},
+            "extra": {
+                "endpoint_url": storage.endpoint,
+                "region_name": REGION,
+                "service_config": {"sagemaker": {"endpoint_url": sagemaker.address}},
+            },
         },
         settings.CHAT_CONNECTION: {"conn_type": "slackwebhook", "host": chat.address, "password": CHAT_TOKEN},
         settings.MAIL_CONNECTION: {
@@ -133,6 +139,8 @@ def airflow_environment(
             "PIPELINES_WAIT_SECONDS": "60",
             "PIPELINES_RETRY_SECONDS": "1",
             "PIPELINES_KAFKA_RETRY_SECONDS": "1",
+            "PIPELINES_ENDPOINT_POKE_SECONDS": "1",
+            "PIPELINES_ENDPOINT_ROLE": ROLE,
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
         }

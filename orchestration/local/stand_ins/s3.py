@@ -13,7 +13,7 @@ KEY, SECRET = "key-of-the-local-s3", "secret-of-the-local-s3"
 
 
 class Storage:
-    """The landing bucket; what lands in it is also kept under `mirror`."""
+    """A bucket; what lands in it is also kept under `mirror`."""
 
     def __init__(self, endpoint: str, bucket: str, mirror: Path) -> None:
         self.endpoint = endpoint
@@ -41,6 +41,12 @@ class Storage:
             for item in page.get("Contents", []):
                 if not (path := self.mirror / item["Key"]).exists():
                     write_whole(path, self.client.get_object(Bucket=self.bucket, Key=item["Key"])["Body"].read())
+
+    def has(self, url: str) -> bool:
+        """Whether there is an object at a URL of this bucket."""
+        prefix = f"s3://{self.bucket}/"
+        listed = self.client.list_objects_v2(Bucket=self.bucket, Prefix=url.removeprefix(prefix), MaxKeys=1)
+        return url.startswith(prefix) and bool(listed.get("Contents"))
 
     def landed(self, key: str) -> bytes | None:
         """What has landed under `key`, or None."""

@@ -1,0 +1,1 @@
+{{ clean_rows('churn_scores') }}

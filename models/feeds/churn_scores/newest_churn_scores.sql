@@ -1,0 +1,1 @@
+{{ newest_rows('churn_scores') }}

@@ -1,0 +1,1 @@
+{{ raw_rows('churn_scores') }}

@@ -1,0 +1,1 @@
+{{ typed_rows('churn_scores') }}

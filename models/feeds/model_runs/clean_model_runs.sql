@@ -1,0 +1,1 @@
+{{ clean_rows('model_runs') }}

@@ -1,0 +1,1 @@
+{{ newest_rows('model_runs') }}

@@ -1,0 +1,1 @@
+{{ typed_rows('model_runs') }}
