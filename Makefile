@@ -59,7 +59,7 @@ run: setup ## Daily sales on demo data by a real Airflow scheduler, from nothing
 	@$(BIN)/python -m orchestration.local.demos.sales
 
 .PHONY: run-tables
-run-tables: setup ## The tables (customers, orders, products, inventory) on demo files, by a real Airflow scheduler
+run-tables: setup ## The tables (customers, orders, products, inventory and more) on demo files, by a real Airflow scheduler
 	@$(BIN)/python -m orchestration.local.demos.tables
 
 .PHONY: run-events
