@@ -49,14 +49,17 @@
         {%- do found.update({row['source_file']: row}) -%}
     {%- endfor -%}
     {%- set problems = {} -%}
-    {%- for row in copied if row['status'] | upper != 'LOADED' -%}
-        {%- do problems.update({snowflake_path(row['file'], folder): row['first_error'] or 'it cannot be read'}) -%}
+    {#- Where no file was there, COPY answers without any. -#}
+    {%- for row in copied if row.get('file') -%}
+        {%- set problem = row['first_error'] or 'it cannot be read' if row['status'] | upper != 'LOADED' -%}
+        {%- do problems.update({snowflake_path(row['file'], folder): problem or none}) -%}
     {%- endfor -%}
     {%- for object in objects -%}
         {%- set path = object['source_file'] -%}
         {#- An object without a message has no row that says anything. -#}
         {%- set one = found.get(path, {'received': 0, 'problem': none, 'next_offset': none, 'content_hash': none}) -%}
-        {%- set problem = problems.get(path) or one['problem'] or ('it has 0 bytes' if object['bytes'] == 0) -%}
+        {%- set problem = problems.get(path, 'it has gone since it was listed') or one['problem'] -%}
+        {%- set problem = problem or ('it has 0 bytes' if object['bytes'] == 0) -%}
         {%- if problem -%}{%- do bad.append((object, problem)) -%}
         {%- else -%}{%- do good.append((object, one)) -%}{%- endif -%}
     {%- endfor -%}

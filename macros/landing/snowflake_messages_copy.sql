@@ -17,13 +17,13 @@ from (
     select
         concat('{{ folder }}', split_part(concat('/', metadata$filename), '/{{ folder }}', -1)),
         metadata$file_content_key,
-        cast($1:generation as number),
-        cast($1:partition as number),
-        cast($1:offset as number),
-        cast($1:next as number),
-        cast($1:timestamp as timestamp_ltz),
-        cast($1:key as binary(67108864)),
-        cast($1:value as binary(67108864))
+        cast($1:"generation" as number),
+        cast($1:"partition" as number),
+        cast($1:"offset" as number),
+        cast($1:"next" as number),
+        cast($1:"timestamp" as timestamp_ltz),
+        cast($1:"key" as binary(67108864)),
+        cast($1:"value" as binary(67108864))
     from @{{ var('landing_stage') }}
 )
 files = ({% for object in objects %}{{ text_literal(object['source_file']) }}{{ ', ' if not loop.last }}{% endfor %})
@@ -129,7 +129,8 @@ inner join {{ landed }} as landed
 {#- Registers generations: what their start.json say, line by line as they are. -#}
 {% macro snowflake_take_generations(generations, folder, starts) %}
     {%- do run_query(snowflake_landing_lines()) -%}
-    {%- for row in run_query(snowflake_copy_lines(starts, folder)).rows if row['status'] | upper != 'LOADED' -%}
+    {%- set copied = run_query(snowflake_copy_lines(starts, folder)).rows -%}
+    {%- for row in copied if row.get('file') and row['status'] | upper != 'LOADED' -%}
         {%- do exceptions.warn('Not read: ' ~ snowflake_path(row['file'], folder) ~ ': ' ~ row['first_error']) -%}
     {%- endfor -%}
     {%- do run_query(snowflake_register_generations(generations)) -%}

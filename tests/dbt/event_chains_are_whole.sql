@@ -1,3 +1,5 @@
+{{ config(tags=['events']) }}
+
 {#- The ranges of offsets of a partition follow one another from where its generation began. An object that is missing
     between two others was taken away after it had landed. -#}
 with starts as (

@@ -24,6 +24,7 @@ from orchestration.local.warehouses import Warehouse
 DAG_ID = "realtime_event_ingestion"
 FOLDER = f"{settings.PREFIX}raw/events/{events_files.TOPIC}/"
 DAY = datetime(2024, 1, 5, 10, tzinfo=UTC)
+MINUTE = "%Y-%m-%dT%H:%M"
 # How many events are sent before each run, and how many of the last ones in a partition do not expire.
 FIRST, SECOND = 3_000, 2_000
 LEFT = 300
@@ -79,7 +80,13 @@ class EventsDemo(Demo):
         # Other events than an earlier session's, or all of them would be duplicates.
         self.events = events_files.events(FIRST + SECOND, f"session-{self.generations}")
         self.sent = dict.fromkeys(range(events_files.PARTITIONS), 0)
-        self.runs = 0
+        self.day, self.runs = DAY, 0
+
+    def begin(self) -> None:
+        """Let the DAG run, of a day that no earlier session has run: its runs have parameters of their own."""
+        super().begin()
+        while self.services.airflow.has_run(self.dag_id, f"{self.day:{MINUTE}}"):
+            self.day += timedelta(days=1)
 
     def send(self, count: int) -> None:
         """Send the next events to the topic."""
@@ -90,10 +97,10 @@ class EventsDemo(Demo):
         self.out.print(f"\nSent to topic {events_files.TOPIC}: {count:,} events, to {len(self.sent)} partitions")
 
     def five_minutes(self, expected: str = "success", **parameters: object) -> tuple[str, Run]:
-        """Run the next five minutes; return their time too. Those of an earlier session were on earlier days."""
-        time_of = DAY + timedelta(days=self.generations, minutes=5 * self.runs)
+        """Run the next five minutes; return their time too."""
+        time_of = self.day + timedelta(minutes=5 * self.runs)
         self.runs += 1
-        return (told := f"{time_of:%Y-%m-%dT%H:%M}"), self.run(told, expected, **parameters)
+        return (told := f"{time_of:{MINUTE}}"), self.run(told, expected, **parameters)
 
     def first(self) -> None:
         """The first run of this session."""

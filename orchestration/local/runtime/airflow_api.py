@@ -137,6 +137,11 @@ class Airflow:
             self.clear(dag_id, run_id)
         return run_id
 
+    def has_run(self, dag_id: str, time_of: str) -> bool:
+        """Whether a day or a time to the minute has a run."""
+        runs = self.call("GET", f"dags/{dag_id}/dagRuns", params={"run_id_pattern": f"manual__{time_of}"})
+        return bool(runs["total_entries"])
+
     def clear(self, dag_id: str, run_id: str, only_failed: bool = False) -> None:
         """Let a run that has ended run again, all of it or what has failed in it."""
         options = {"dry_run": False, "only_failed": only_failed, "run_on_latest_version": True}

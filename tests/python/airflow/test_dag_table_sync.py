@@ -30,7 +30,7 @@ pytestmark = pytest.mark.xdist_group("dag_table_sync")
 
 DAG_ID = "table_sync"
 DAG_FILE = project.PROJECT / "orchestration" / "dags" / f"{DAG_ID}.py"
-OURS = ("customers", "inventory", "orders", "products")
+OURS = ("customers", "inventory", "nps_responses", "orders", "payments", "products", "support_tickets")
 
 
 @pytest.fixture(scope="module")

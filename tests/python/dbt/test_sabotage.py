@@ -19,7 +19,7 @@ from support.warehouse import DATABASE, Project, Warehouse, compare, patched_pac
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("sabotage")
 
-GUARD = "winners.{{ version }} > existing.{{ version }} as is_newer"
+GUARD = "winners.{{ version }} {{ '>' if greater_wins else '<' }} existing.{{ version }} as is_newer"
 Files = dict[str, bytes]
 
 
@@ -106,7 +106,7 @@ SABOTAGES = {
             "prod.daily_sales: 0 rows more than expected\n  missing: @x | S | C | P | 2 |",
             "\n  surplus: @x | S | C | P | 1 |",
         ),
-        {"collect_changes": {GUARD: GUARD.replace(">", ">=")}},
+        {"collect_changes": {GUARD: GUARD.replace("'>'", "'>='")}},
     ),
     "a predicate on the date": Sabotage(
         "a correction moves a sale to another day",

@@ -1,6 +1,8 @@
 """Events on the local Snowflake: what has landed comes to what it comes to on DuckDB, row for row."""
 
 import json
+import os
+import signal
 from io import BytesIO
 from pathlib import Path
 from random import Random
@@ -9,12 +11,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from snowflake.connector.cursor import SnowflakeCursor
 
+from bench.statements import recorded, statement_of
 from orchestration.events import chain
 from orchestration.events.chain import Generation, Loss, Record
 from orchestration.events.objects import objects_at
-from support.event_worlds import ODD, World, build, event, world
-from support.snowflake_warehouse import Account
+from support.event_worlds import ODD, World, build, event, expected, found, world
+from support.snowflake_warehouse import Account, declared, types
 from support.warehouse import Built, Warehouse
 
 # What the tests of this file share is made once.
@@ -31,6 +35,10 @@ TABLES = {
         "source_file, source_record",
         "kafka_topic, kafka_generation, kafka_partition, kafka_offset, sent_at, message_key, message_value, "
         "message_bytes, file_date, reject_reasons",
+    ),
+    "prod.usage_event_copies": (
+        "source_file, source_record",
+        "event_id, user_id, event_type, event_timestamp, known_at",
     ),
     "prod.load_ledger": (
         "source_file",
@@ -81,14 +89,14 @@ def read(text: str | None) -> Any:
 
 def tables(warehouse: Warehouse) -> dict[str, dict[tuple, tuple]]:
     """The rows of each table, by what names them."""
-    found = {}
+    rows_of = {}
     for name, (key, columns) in TABLES.items():
         size, rows = key.count(",") + 1, warehouse.query(f"select {key}, {columns} from {name}")
         if name == "prod.usage_events":
             rows = [(*row[:-2], *map(read, row[-2:])) for row in rows]
-        found[name] = {row[:size]: row[size:] for row in rows}
-        assert len(found[name]) == len(rows), f"{name} has a key twice"
-    return found
+        rows_of[name] = {row[:size]: row[size:] for row in rows}
+        assert len(rows_of[name]) == len(rows), f"{name} has a key twice"
+    return rows_of
 
 
 class Both:
@@ -110,9 +118,9 @@ class Both:
         """Loads, and compares."""
         built = [build(warehouse) for warehouse in (self.duckdb, self.account)]
         assert [one.broken for one in built] == [{}, {}]
-        found, expected = tables(self.account), tables(self.duckdb)
-        for name, rows in expected.items():
-            assert found[name] == rows, name
+        there, must = tables(self.account), tables(self.duckdb)
+        for name, rows in must.items():
+            assert there[name] == rows, name
         assert built[0].red == built[1].red
         return built
 
@@ -178,6 +186,68 @@ def test_events_are_what_they_are_on_duckdb(project, on_snowflake, running, tmp_
     assert len(events) > len(ODD)
     assert ("E800",) in events
     assert events["E999",][11] == DEEP.decode()
+    must, there = declared(on_snowflake, lambda node: "events" in node.tags), types(story.account)
+    assert {column: there.get(column) for column in must} == must
     for again in ((), ("--full-refresh",)):
         assert not build(story.account, *again).broken
         assert tables(story.account) == before
+
+
+LOAD = "model.reference_pipeline.raw_events"
+
+
+def killed(account: Account, point: int) -> None:
+    """A build that dies by SIGKILL before a statement of the load."""
+    process = os.fork()
+    if process == 0:
+        execute, points = SnowflakeCursor.execute, 0
+
+        def counted(cursor: SnowflakeCursor, command: str, *arguments, **options):
+            nonlocal points
+            if statement_of(command).node == LOAD:
+                if points == point:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                points += 1
+            return execute(cursor, command, *arguments, **options)
+
+        try:
+            SnowflakeCursor.execute = counted
+            build(account)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(process, 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, f"it has no statement {point}"
+
+
+@pytest.mark.long
+def test_a_load_killed_anywhere_is_made_good_by_the_next(on_snowflake, running, tmp_path) -> None:
+    """Of a generation that begins, and of an object with a good message and one without a value."""
+    account, root, worlds = Account(on_snowflake, tmp_path / "account", running=running), tmp_path / "zone", []
+    root.mkdir()
+
+    def land() -> None:
+        number = len(worlds)
+        records = [Record(0, 0, b"k", event(number), None), Record(1, None, None, None, None)]
+        worlds.append(World(f"w{number}", [[(0, 2, records)]]))
+        worlds[-1].land(root, [1])
+        account.land({path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*.*")})
+
+    def check(where: str) -> None:
+        assert not build(account).red, where
+        there, must = found(account), expected(worlds)
+        assert (there.rejected, there.ledger, there.events) == (must.rejected, must.ledger, must.events), where
+        [(generations,)] = account.query("select count(*) from staging.topic_generations")
+        assert generations == len(worlds), where
+
+    land()
+    check("the first")
+    land()
+    with recorded() as statements:
+        check("the second")
+    statements = [one for one in statements if one.node == LOAD]
+    assert [one.text.lower() for one in statements].count("commit") == 1
+    for point, one in enumerate(statements):
+        if one.kind not in ("select", "list", "alter session"):
+            land()
+            killed(account, point)
+            check(f"killed before: {one.text}")

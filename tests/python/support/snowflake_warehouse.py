@@ -180,3 +180,38 @@ class Database(OnSnowflake):
     @staticmethod
     def _set(name: str) -> bool:
         return bool(os.environ.get(f"SNOWFLAKE_{name.upper()}"))
+
+
+Types = dict[tuple[str, str], str]
+
+
+def types(account: Account) -> Types:
+    """The type of each column of each table and view, as Snowflake calls it."""
+    return {
+        (table, column): f"NUMBER({precision},{scale})" if kind == "NUMBER" else kind
+        for table, column, kind, precision, scale in account.query(
+            "select lower(table_name), lower(column_name), data_type, numeric_precision, numeric_scale "
+            "from information_schema.columns where table_schema in ('STAGING', 'PROD')"
+        )
+    }
+
+
+CALLED = {
+    "bigint": "NUMBER(38,0)",
+    "integer": "NUMBER(38,0)",
+    "varchar": "TEXT",
+    "timestamp": "TIMESTAMP_NTZ",
+    "json": "VARIANT",
+}
+
+
+def declared(project: Project, wanted: Callable[[Any], bool]) -> Types:
+    """The same by the properties files, of some models. Where all columns are text they name the contract's types."""
+    nodes = [*project.manifest.sources.values(), *project.manifest.nodes.values()]
+    return {
+        (node.name, name): CALLED.get(column.data_type, column.data_type.upper().replace("DECIMAL", "NUMBER"))
+        for node in nodes
+        if wanted(node) and not node.name.startswith(("raw_", "rejected_"))
+        for name, column in node.columns.items()
+        if column.data_type
+    }

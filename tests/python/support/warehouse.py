@@ -250,8 +250,8 @@ class Warehouse:
         if result.exception is not None:
             built.statuses["dbt"] = f"error: {result.exception}"
         for one in getattr(result.result, "results", ()):
-            if hasattr(one, "node") and one.node.resource_type == "operation":
-                continue  # the hook that looks at the command before it starts
+            if hasattr(one, "node") and one.node.resource_type in ("operation", "exposure"):
+                continue  # the hook that looks at the command before it starts; who uses what
             failed = str(one.status) in ("error", "runtime error")
             # What a run-operation gives has no node.
             name = one.node.name if hasattr(one, "node") else one.unique_id.split(".")[-1]
@@ -266,7 +266,8 @@ class Warehouse:
     def selection(self, *resource_types: str) -> list[str]:
         """The options that leave out other feeds, with the tests that read them, and some types of resources."""
         ours = {feed.name for feed in self.feeds}
-        others = [f"tag:{name}" for name in self.project.feeds if name not in ours]
+        # What is made of several feeds has tests of its own.
+        others = [*(f"tag:{name}" for name in self.project.feeds if name not in ours), "tag:churn"]
         exclude = ["--exclude", *others] if others else []
         return [*exclude, "--exclude-resource-type", *resource_types]
 
