@@ -69,6 +69,7 @@ run-events: setup ## The events of a Kafka topic, by a real Airflow scheduler: l
 .PHONY: run-churn
 run-churn: setup ## The churn model: features, training, an endpoint and its scores, by a real Airflow scheduler
 	@$(BIN)/python -m orchestration.local.demos.churn
+
 .PHONY: replay
 replay: setup ## Type all events that have landed anew, and merge them anew: after a mend of their contract
 	@$(BIN)/dbt build --full-refresh --indirect-selection cautious --selector realtime_event_ingestion
