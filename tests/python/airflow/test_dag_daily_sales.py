@@ -447,7 +447,7 @@ def test_connections_become_the_environment_of_dbt(no_credentials, monkeypatch):
             "AWS_SECRET_ACCESS_KEY": "a secret",
             "AWS_SESSION_TOKEN": "",
             "AWS_DEFAULT_REGION": "eu-west-1",
-            "AWS_ENDPOINT_URL": "http://s3.example",
+            "AWS_ENDPOINT_URL_S3": "http://s3.example",
             "SNOWFLAKE_ACCOUNT": "acme",
             "SNOWFLAKE_HOST": "acme.privatelink.example",
             "SNOWFLAKE_PORT": "8443",
