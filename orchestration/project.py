@@ -98,7 +98,7 @@ def _of_aws() -> dict[str, str | None]:
         "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
         "AWS_SESSION_TOKEN": credentials.token or "",  # else one that an earlier key had would stay
         "AWS_DEFAULT_REGION": hook.region_name,
-        "AWS_ENDPOINT_URL": hook.conn_config.get_service_endpoint_url("s3"),
+        "AWS_ENDPOINT_URL_S3": hook.conn_config.get_service_endpoint_url("s3"),
     }
 
 

@@ -1,5 +1,6 @@
 -- Fails if a feed that the run's snapshot is made of has had nothing for days: what is late would be missing in it. One
 -- of which nothing has ever come is unknown there, and not late; without a run's date nothing is.
+{{- config(tags=['churn']) }}
 {%- set day, late = run_date() if execute else none, [] %}
 {%- for feed, days in var('snapshot_feeds').items() if day %}
     {%- do late.append("(feed = '%s' and newest_day < cast('%s' as date) - interval '%s day')" | format(feed, day, days)) %}

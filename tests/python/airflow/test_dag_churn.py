@@ -170,7 +170,7 @@ def house(s3, tmp_path, monkeypatch):
         monkeypatch.setattr(runs, "Serving", lambda: SERVING)
         monkeypatch.setattr(deploying, "Serving", lambda: SERVING)
         account = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SESSION_TOKEN": "",
-                   "AWS_DEFAULT_REGION": "", "AWS_ENDPOINT_URL": ""}  # fmt: skip
+                   "AWS_DEFAULT_REGION": "", "AWS_ENDPOINT_URL_S3": ""}  # fmt: skip
         with environment(**account, AIRFLOW_CONN_AWS_DEFAULT=json.dumps(connection), WAREHOUSE_PATH=str(found.file)):
             yield found
 
@@ -285,6 +285,16 @@ def test_what_is_missing_before_a_run_is_told(house):
         "prod.payments_history, prod.nps_responses_history, prod.usage_events, prod.usage_event_copies. "
         "Run first: table_sync, realtime_event_ingestion."
     )
+
+
+def test_an_endpoint_of_s3_alone_is_not_that_of_sagemaker(house):
+    """A private link of S3, say, beside SageMaker itself."""
+    extra = {"region_name": REGION, "service_config": {"s3": {"endpoint_url": house.s3.endpoint}}}
+    connection = {"conn_type": "aws", "login": KEY, "password": SECRET, "extra": extra}
+    with environment(AIRFLOW_CONN_AWS_DEFAULT=json.dumps(connection)):
+        of_dags.use_connections(house.context(), None)
+        assert churn_tasks._client().meta.endpoint_url == f"https://api.sagemaker.{REGION}.amazonaws.com"
+    assert os.environ["AWS_ENDPOINT_URL_S3"] == house.s3.endpoint
 
 
 def test_a_long_table_comes_as_arrow(house):

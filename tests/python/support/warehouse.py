@@ -250,8 +250,8 @@ class Warehouse:
         if result.exception is not None:
             built.statuses["dbt"] = f"error: {result.exception}"
         for one in getattr(result.result, "results", ()):
-            if hasattr(one, "node") and one.node.resource_type == "operation":
-                continue  # the hook that looks at the command before it starts
+            if hasattr(one, "node") and one.node.resource_type in ("operation", "exposure"):
+                continue  # the hook that looks at the command before it starts; who uses what
             failed = str(one.status) in ("error", "runtime error")
             # What a run-operation gives has no node.
             name = one.node.name if hasattr(one, "node") else one.unique_id.split(".")[-1]
