@@ -66,7 +66,6 @@ run-tables: setup ## The tables (customers, orders, products, inventory and more
 run-events: setup ## The events of a Kafka topic, by a real Airflow scheduler: loaded once each, and a loss that is told
 	@$(BIN)/python -m orchestration.local.demos.events
 
-<<<<<<< HEAD
 .PHONY: replay
 replay: setup ## Type all events that have landed anew, and merge them anew: after a mend of their contract
 	@$(BIN)/dbt build --full-refresh --indirect-selection cautious --selector realtime_event_ingestion
@@ -74,15 +73,6 @@ replay: setup ## Type all events that have landed anew, and merge them anew: aft
 .PHONY: run-churn
 run-churn: setup ## The churn model: features, training, an endpoint and its scores, by a real Airflow scheduler
 	@$(BIN)/python -m orchestration.local.demos.churn
-=======
-.PHONY: run-churn
-run-churn: setup ## The churn model: features, training, an endpoint and its scores, by a real Airflow scheduler
-	@$(BIN)/python -m orchestration.local.demos.churn
-
-.PHONY: replay
-replay: setup ## Type all events that have landed anew, and merge them anew: after a mend of their contract
-	@$(BIN)/dbt build --full-refresh --indirect-selection cautious --selector realtime_event_ingestion
->>>>>>> churndag
 
 .PHONY: up
 up: setup ## Airflow's UI and all local services, until interrupted
