@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from orchestration.landing.listing import Feed, landed_files, none_ever
+from orchestration.landing.sql import literal
 from orchestration.landing.zones import Zone, zone_at
 from orchestration.project import ENV, MANIFEST, PROJECT, TARGET
 
@@ -84,7 +85,8 @@ def with_news(configured: Iterable[Table]) -> dict[str, int]:
 
     Raises what the landing zone or the warehouse raises when it cannot be reached.
     """
-    known, zone = _known(), _zone()
+    configured = list(configured)
+    known, zone = _known(configured), _zone()
     news = {}
     for table in configured:
         files = _listed(table, zone)
@@ -118,7 +120,7 @@ def changes(table: str, files: Mapping[str, str], known: Known) -> int | None:
     return None if table in known.tables and not (changed or gone or waits) else changed + gone
 
 
-def _known() -> Known:
+def _known(configured: Iterable[Table]) -> Known:
     from orchestration import report
 
     try:
@@ -127,7 +129,12 @@ def _known() -> Known:
         return Known()
     if ("staging", KNOWN_FILES) not in there:
         return Known()
-    rows = report.ask(f"select source_file, fingerprint, is_refused, is_unfinished from staging.{KNOWN_FILES}")
+    # Of other feeds, events above all, there may be very many.
+    feeds = ", ".join(literal(table.name) for table in configured)
+    rows = report.ask(
+        f"select source_file, fingerprint, is_refused, is_unfinished from staging.{KNOWN_FILES} "
+        f"where split_part(source_file, '/', 2) in ({feeds or 'null'})"
+    )
     return Known(
         {row["source_file"]: row["fingerprint"] for row in rows},
         frozenset(row["source_file"] for row in rows if row["is_refused"]),
