@@ -28,7 +28,7 @@ pytestmark = pytest.mark.xdist_group("snowflake")
 # What a build beside production has for itself, whatever differs.
 REGISTERS = {
     *("file_verdicts", "files_to_mend", "known_files", "load_metrics"),
-    *("landed_files", "load_ledger", "refused_files", "released_files", "stale_days"),
+    *("landed_files", "load_ledger", "refused_files", "released_files", "stale_days", "topic_generations"),
 }
 # Changes that say the same in other words.
 CHANGES = {
