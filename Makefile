@@ -59,20 +59,20 @@ run: setup ## Daily sales on demo data by a real Airflow scheduler, from nothing
 	@$(BIN)/python -m orchestration.local.demos.sales
 
 .PHONY: run-tables
-run-tables: setup ## The tables (customers, orders, products, inventory) on demo files, by a real Airflow scheduler
+run-tables: setup ## The tables (customers, orders, products, inventory and more) on demo files, by a real Airflow scheduler
 	@$(BIN)/python -m orchestration.local.demos.tables
 
 .PHONY: run-events
 run-events: setup ## The events of a Kafka topic, by a real Airflow scheduler: loaded once each, and a loss that is told
 	@$(BIN)/python -m orchestration.local.demos.events
 
-.PHONY: run-churn
-run-churn: setup ## The churn model: features, training, an endpoint and its scores, by a real Airflow scheduler
-	@$(BIN)/python -m orchestration.local.demos.churn
-
 .PHONY: replay
 replay: setup ## Type all events that have landed anew, and merge them anew: after a mend of their contract
 	@$(BIN)/dbt build --full-refresh --indirect-selection cautious --selector realtime_event_ingestion
+
+.PHONY: run-churn
+run-churn: setup ## The churn model: features, training, an endpoint and its scores, by a real Airflow scheduler
+	@$(BIN)/python -m orchestration.local.demos.churn
 
 .PHONY: up
 up: setup ## Airflow's UI and all local services, until interrupted
@@ -93,7 +93,7 @@ release: setup ## Let a held file through: FILE=raw/sales/2024-01-05/sales_expor
 new-table: export TABLE_NAME := $(value NAME)
 new-table: export TABLE_SAMPLE := $(value SAMPLE)
 .PHONY: new-table
-new-table: setup ## Write the models of a new table from a sample: NAME=support_tickets SAMPLE=file.csv (docs/add-a-table.md)
+new-table: setup ## Write the models of a new table from a sample: NAME=complaints SAMPLE=file.csv (docs/add-a-table.md)
 	@$(BIN)/python -m orchestration.commands.new_table --name="$$TABLE_NAME" --sample="$$TABLE_SAMPLE"
 
 changed: export CHANGED_STATE := $(value STATE)

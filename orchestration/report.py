@@ -93,22 +93,24 @@ def _hurry(credentials: Any) -> None:
         credentials.connect_timeout, credentials.connect_retries = 10, 0
 
 
-_heard: list[str] = []
+# How many contents of files the loads that have just run have taken.
+_landed: list[int] = []
 _found: dict[str, list[Row]] = {}
 # What has failed, and what dbt says of it, in the order of dbt's results.
 _failed: list[tuple[str, str]] = []
 
 
 def listen(event: Any) -> None:
-    """A callback of dbt: hears what a load says when it finds nothing new, the rows that a test has found, and what
-    has failed."""
+    """A callback of dbt: hears how many files a load has taken, the rows that a test has found, and what has failed."""
     kind, data = event.info.name, event.data
     if kind == "MainReportVersion":  # dbt starts
         _failed.clear()
     elif kind in ("RunResultError", "RunResultErrorNoMessage") and data.node_info.node_name:
         _failed.append((data.node_info.node_name, getattr(data, "msg", "")))
-    elif "Nothing to do" in event.info.msg:
-        _heard.append(event.info.msg)
+    elif kind == "NodeFinished" and data.node_info.materialized == "load_files":
+        answer = data.run_result.adapter_response
+        if "rows_affected" in answer:
+            _landed.append(int(answer["rows_affected"]))
     elif kind == "JinjaLogDebug" and data.msg.startswith('{"failing_rows_of"'):
         said = json.loads(data.msg)
         _found[said["failing_rows_of"]] = said["rows"]
@@ -132,10 +134,10 @@ def failing_rows() -> dict[str, list[Row]]:
 
 
 def found_nothing_new() -> bool:
-    """Whether the load that has just run in this process said so."""
-    heard = bool(_heard)
-    _heard.clear()
-    return heard
+    """Whether the loads that have just run in this process have taken no file."""
+    found = bool(_landed) and not sum(_landed)
+    _landed.clear()
+    return found
 
 
 def tell_waiting(event: Any) -> None:

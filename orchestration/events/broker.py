@@ -114,7 +114,8 @@ class Broker:
             return found
         waiting = dict(offsets)
         self._assign(waiting)
-        for partition, message in self._messages(waiting):
+        for message in self._messages(waiting):
+            partition = message.partition()
             if partition in waiting:
                 del waiting[partition]
                 self.consumer.incremental_unassign([self._at(partition)])
@@ -132,25 +133,30 @@ class Broker:
         """
         if self.assigned != partition or self.position != first:
             self._assign({partition: first})
-            self.assigned, self.position = partition, first
+        # Until this has come to its end nobody knows where the consumer stands.
+        self.assigned = None
         records: list[Record] = []
-        size = 0
-        while len(records) < most and size < MOST_BYTES and self.position < until:
+        position, size = first, 0
+        while len(records) < most and size < MOST_BYTES and position < until:
             if time.monotonic() >= deadline:
-                return self._batch(records, self.position, ended=False)
+                break
             # It waits until it has them all: never ask for more than is there.
-            wanted = min(most - len(records), until - self.position)
-            for number, message in self._messages({partition: self.position}, wanted, deadline):
-                if number != partition:
+            wanted = min(most - len(records), until - position)
+            for message in self._messages({partition: position}, wanted, deadline):
+                if message.partition() != partition:
                     continue
-                if message.error() is not None or message.offset() >= until:
-                    # All before it has been read: offsets without a record are aborted, or a transaction's own.
-                    last = message.offset() if message.error() is not None else until
-                    return self._batch(records, max(self.position, last), ended=True)
-                records.append(_record(message))
-                size += len(message.key() or b"") + len(message.value() or b"")
-                self.position = message.offset() + 1
-        return self._batch(records, self.position, ended=self.position >= until)
+                offset = message.offset()
+                if message.error() is not None or offset >= until:
+                    # All before it has been read: offsets without a record are aborted, or a transaction's own. What
+                    # comes now was fetched beyond the end.
+                    return Batch(records, max(position, until if message.error() is None else offset), ended=True)
+                record = _record(message)
+                records.append(record)
+                size += len(record.key or b"") + len(record.value or b"")
+                position = offset + 1
+        if position < until:
+            self.assigned, self.position = partition, position
+        return Batch(records, position, ended=position >= until)
 
     def commit(self, offsets: Mapping[int, int]) -> str | None:
         """Tells the group how far the chain of each partition has come, and waits until it knows.
@@ -164,19 +170,12 @@ class Broker:
             errors = [error]
         return self._said(errors[0]) if errors else None
 
-    def _batch(self, records: Sequence[Record], next: int, ended: bool) -> Batch:
-        self.position = next
-        if ended:
-            # What comes then was fetched beyond the end.
-            self.assigned = None
-        return Batch(records, next, ended)
-
     def _assign(self, offsets: Mapping[int, int]) -> None:
         self.assigned = None
         self.consumer.assign([self._at(partition, offset) for partition, offset in offsets.items()])
 
     def _messages(self, offsets: Mapping[int, int], wanted: int = 1,
-                  deadline: float | None = None) -> Iterator[tuple[int, Message]]:  # fmt: skip
+                  deadline: float | None = None) -> Iterator[Message]:  # fmt: skip
         """Yields records, and the end of a partition as a message with an error.
 
         With a deadline it yields what comes in one call. `offsets` is where each partition is read, for an error.
@@ -186,12 +185,15 @@ class Broker:
             messages = self.consumer.consume(wanted, POLL_SECONDS)
             heard = False
             for message in messages:
-                error, partition = message.error(), message.partition()
+                error = message.error()
                 if error is None or error.code() == KafkaError._PARTITION_EOF:
-                    heard, quiet = True, time.monotonic() + self.patience
-                    yield partition, message
+                    heard = True
+                    yield message
                 elif not error.retriable():
+                    partition = message.partition()
                     raise self._error(error, partition, offsets.get(partition, message.offset()))
+            if heard:
+                quiet = time.monotonic() + self.patience
             if deadline and (heard or time.monotonic() >= deadline):
                 return
             if time.monotonic() > quiet:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,8 +36,7 @@ SCHEMA = pa.schema(
 NAME = re.compile(r"[0-9]{20}[.]parquet")
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One record of the log; `timestamp` in milliseconds since 1970, UTC, None if the log has none."""
 
     offset: int
@@ -224,17 +224,21 @@ def _parquet(generation: Generation, partition: int, first: int, end: Tail, reco
     if end.closed:
         said["closed"] = "yes"
     count = len(records)
+    offsets, timestamps, keys, values, headers = zip(*records, strict=True) if records else [()] * 5
     columns = [
-        [generation.generation] * count,
-        [partition] * count,
-        [record.offset for record in records],
-        [end.next] * count,
-        [record.timestamp for record in records],
-        [record.key for record in records],
-        [record.value for record in records],
-        [record.headers and [{"key": key, "value": value} for key, value in record.headers] for record in records],
+        pa.repeat(generation.generation, count),
+        pa.repeat(partition, count),
+        offsets,
+        pa.repeat(end.next, count),
+        timestamps,
+        keys,
+        values,
+        [some and [{"key": key, "value": value} for key, value in some] for some in headers],
     ]
-    arrays = [pa.array(column, kind.type) for column, kind in zip(columns, SCHEMA, strict=True)]
+    arrays = [
+        column.cast(kind.type) if isinstance(column, pa.Array) else pa.array(column, kind.type)
+        for column, kind in zip(columns, SCHEMA, strict=True)
+    ]
     written = io.BytesIO()
     table = pa.table(arrays, schema=SCHEMA.with_metadata(said))
     # One row group, so that the metadata stays short; values hardly ever repeat.
@@ -244,5 +248,6 @@ def _parquet(generation: Generation, partition: int, first: int, end: Tail, reco
         compression="zstd",
         row_group_size=max(count, 1),
         use_dictionary=["generation", "partition", "next", "key"],
+        write_statistics=["generation", "partition", "offset", "next", "timestamp"],
     )
     return written.getvalue()

@@ -7,7 +7,6 @@ is looked at again. Which offsets an object covers is in its metadata (orchestra
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,14 +36,14 @@ select
     "offset",
     timezone('UTC', "timestamp"),
     coalesce(try(decode(key)), '0x' || hex(key)),
-    try(decode(value)),
-    case when value is not null and try(decode(value)) is null then hex(value) end,
+    value_text,
+    case when value is not null and value_text is null then hex(value) end,
     source_file,
     content_hash,
     "offset",
     null,
     landing_id
-from arrived
+from (select *, try(decode(value)) as value_text from arrived) as decoded
 """
 
 
@@ -143,7 +142,8 @@ class MessageLoader:
             return Taken(path, "", problem="it has gone since it was listed")
         content_hash = hashlib.sha256(content).hexdigest()
         try:
-            messages = pq.read_table(io.BytesIO(content))
+            # pq.read_table would first import pyarrow.dataset.
+            messages = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
             said = {key.decode(): value.decode() for key, value in (messages.schema.metadata or {}).items()}
             place = "/".join([self.prefix, said["topic"], said["generation"], said["partition"]])
             first, following = int(said["first"]), int(said["next"])

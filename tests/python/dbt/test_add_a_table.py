@@ -27,7 +27,7 @@ from support.warehouse import DATABASE, UNSET, Built, Project, Warehouse, enviro
 
 PAGE, AFTER = "docs/add-a-table.md", "docs/remove-a-table.md"
 # The file that an edit is of, unless its first line names another.
-PROPERTIES = "models/feeds/support_tickets/support_tickets.yml"
+PROPERTIES = "models/feeds/complaints/complaints.yml"
 BLOCK = re.compile(r"^```(bash|diff|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What is made here, or is no part of the project.
 NOT_COPIED = (
@@ -96,12 +96,12 @@ def follow(page: str, copy: Copy) -> None:
 
 def test_the_page_is_true_word_for_word(copy: Copy) -> None:
     follow(PAGE, copy)
-    rows = copy.query("select ticket_id, severity, closed_at is null, channel, source_file from prod.support_tickets")
-    first, second = (f"raw/support_tickets/2024-01-05/{hour}/support_tickets.csv" for hour in ("09", "10"))
+    rows = copy.query("select complaint_id, severity, closed_at is null, channel, source_file from prod.complaints")
+    first, second = (f"raw/complaints/2024-01-05/{hour}/complaints.csv" for hour in ("09", "10"))
     expected = {(f"T{number}", "normal", True, None, first) for number in range(102, 125)}
     expected |= {("T101", "high", False, None, second), ("T125", "high", False, None, first)}
     assert (set(rows), len(rows)) == (expected, 25)
-    assert copy.query("select ticket_id, reject_reasons from staging.rejected_support_tickets") == [
+    assert copy.query("select complaint_id, reject_reasons from staging.rejected_complaints") == [
         ("T126", "severity is no severity")
     ]
     ledger = "received_rows, current_rows, superseded_rows, rejected_rows, held_rows"
@@ -123,7 +123,7 @@ def test_the_page_on_removing_is_true_word_for_word(copy: Copy) -> None:
 def synced(copy: Copy) -> None:
     """What the tasks of the DAG do runs, for the table as well."""
     found = {table.name: table for table in tables.tables(copy.root / "target/manifest.json")}
-    table, project = found["support_tickets"], Project(copy.root, copy.root / "target")
+    table, project = found["complaints"], Project(copy.root, copy.root / "target")
     selected = ["--select", *table.select.split(), "--exclude", *table.exclude.split()]
     checks = ["test", "--select", *table.checks.split()]
     with environment(LANDING_ROOT=str(copy.root / "demo/landing"), WAREHOUSE_PATH=str(copy.root / DATABASE)):
@@ -138,8 +138,8 @@ def synced(copy: Copy) -> None:
 def documented(copy: Copy) -> None:
     """dbt's docs have the table with every column described."""
     nodes = json.loads((copy.root / "target/manifest.json").read_text())["nodes"]
-    table = nodes["model.reference_pipeline.support_tickets"]
-    shown = {name for (name,) in copy.query("select column_name from (describe prod.support_tickets)")}
+    table = nodes["model.reference_pipeline.complaints"]
+    shown = {name for (name,) in copy.query("select column_name from (describe prod.complaints)")}
     assert set(table["columns"]) == shown
     assert {"channel", "closed_at"} <= shown
     assert table["description"] and all(column["description"] for column in table["columns"].values())

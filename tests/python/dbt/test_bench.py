@@ -8,11 +8,13 @@ import duckdb
 import pytest
 from rich.progress import Progress
 
-from bench import baseline
+from bench import baseline, events
 from bench import tables as bench_tables
 from bench.bench import COMPARED, Batch, Bench, compare
 from bench.data import KEYS, write_file
 from bench.measure import Cost, run
+from orchestration.local.stand_ins.broker import broker
+from support import event_worlds
 from support.warehouse import DATABASE, PROJECT, Project, Warehouse
 
 SIZE = 2_000
@@ -92,3 +94,57 @@ def test_starts_of_dbt_are_counted(tmp_path) -> None:
     for command in (f"import orchestration.warm_up; {start}; {start}", start):
         subprocess.run([sys.executable, "-c", command], cwd=tmp_path, check=True, capture_output=True)
     assert len((tmp_path / bench_tables.STARTS).read_text().splitlines()) == 2
+
+
+def test_events_are_measured_where_all_ways_load_the_same(project: Project, tmp_path) -> None:
+    warehouse, count = Warehouse(project, tmp_path / "warehouse"), 1_000
+    with broker() as kafka:
+        kafka.create(events.TOPIC.format(count=count), events.PARTITIONS)
+        events.fill(kafka.address, count)
+        events.reader("read", kafka.address, count)
+        events.reader("land", kafka.address, count, warehouse.root)
+        events.reader("frame", kafka.address, count, tmp_path / "frame.duckdb")
+        events.reader("to_sql", kafka.address, count, tmp_path / "to_sql.duckdb", 50)
+        with pytest.raises(RuntimeError, match="ended 1 events too early"):
+            list(events.messages(kafka.address, events.TOPIC.format(count=count), count + 1, seconds=1))
+    assert not event_worlds.build(warehouse).broken
+    ours, theirs = warehouse.folder / DATABASE, tmp_path / "frame.duckdb"
+    events.check(ours, theirs, count)
+    assert warehouse.query("select count(*) from prod.usage_events") == [(980,)]
+    with duckdb.connect(str(theirs)) as connection:
+        connection.execute(
+            "update usage_events set user_id = 'another' where event_id = (select min(event_id) from usage_events)"
+        )
+    with pytest.raises(RuntimeError, match="980 of 980 events were loaded; 2 differ"):
+        events.check(ours, theirs, count)
+
+
+def test_what_a_year_leaves_behind_is_as_runs_leave_it(project: Project, tmp_path) -> None:
+    """So that a build finds nothing to do, and all that is checked holds."""
+    warehouse, runs = Warehouse(project, tmp_path / "warehouse"), 3
+    events.land_objects(warehouse.root, 0, events.Tail(0))
+    assert not event_worlds.build(warehouse).broken
+    events.grow(warehouse.root.parent, runs)
+    built = event_worlds.build(warehouse)
+    assert not built.broken
+    assert any("Nothing to do: no object in raw/events/ is new" in text for text in built.messages)
+    (landed,) = warehouse.query("select count(*) from prod.event_ledger where current_events = 1")
+    assert landed == (events.PARTITIONS * runs,)
+    events.land_objects(warehouse.root, events.OBJECT, events.Tail(events.OBJECT + runs))
+    assert not event_worlds.build(warehouse).broken
+    assert warehouse.query("select count(*) from prod.usage_events where kafka_offset > 10000") > [(9_000,)]
+
+
+def test_a_ratio_of_events_is_of_what_a_part_costs_alone() -> None:
+    cpu = {"read": 1, "land": 3, "load": 9, "empty": 4, "frame": 10, "to_sql": 7, "to_frame": 2}
+    found = {(name, count): Cost(seconds, count / 10) for name, seconds in cpu.items() for count in (200, 1_000)}
+    told = {line.what: (line.result, line.verdict) for line in events.lines(200, 1_000, found)}
+    assert told == {
+        "Rate of landing over that of librdkafka alone": ("0.33 (1.0 s / 3.0 s)", "reached"),
+        "Rate of landing and load over that of librdkafka alone": ("0.12 (1.0 s / (3.0 s and 5.0 s))", "reached"),
+        # 10 s, and 5 s for each twentieth.
+        "Rate of landing and load over that of pandas with to_sql": ("13.75 (110 s / (3.0 s and 5.0 s))", "reached"),
+        "The same, where DuckDB reads the data frame in place": ("1.25 (10.0 s / (3.0 s and 5.0 s))", ""),
+        "Peak memory of the landing, over that of 200": ("5.00 (100 MB / 20 MB)", "missed"),
+        "Peak memory of the load, over that of 200": ("5.00 (100 MB / 20 MB)", ""),
+    }

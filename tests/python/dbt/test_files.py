@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from orchestration import report
 from support.reference import Reference
 from support.sales_files import CASES, DATES, file, load, path_of, paths, row
 from support.warehouse import DATABASE, Built, Project, Warehouse, compare
@@ -80,6 +81,7 @@ def test_nothing_new_is_green_and_says_so(warehouse: Warehouse, expected: Refere
     assert not built.red
     assert warehouse.tables() == before
     assert any("Nothing to do" in message for message in built.messages)
+    assert report.found_nothing_new()
 
 
 def test_a_day_without_a_file_is_green(warehouse: Warehouse, expected: Reference) -> None:

@@ -120,7 +120,7 @@ SABOTAGES = {
     # What was typed and not marked is typed again: it is not added once more, because it is deleted first.
     "typed before it is marked, and added again": {
         "judge_landing": {TYPED: TEAR + TYPED},
-        "typed_rows, default": {
+        "typed_landings, default": {
             "delete from {{ target }}{{ ' where landing_id in (' ~ landings ~ ')' if is_empty }};": ""
         },
     },

@@ -1,8 +1,8 @@
-{#- The materialization `typed_rows`: the rows of the raw table of a feed, typed by its contract, and the gate's
+{#- The materialization `typed_landings`: the rows of the raw table of a feed, typed by its contract, and the gate's
     verdict on each landing, in one transaction. What waits to be typed is added; a first run and a full refresh type
     all that has landed.
       meta.loads  the feed -#}
-{% materialization typed_rows, default %}
+{% materialization typed_landings, default %}
     {%- set feed = feed_of(config.meta_require('loads')) -%}
     {%- set target, existing = this.incorporate(type='table'), load_relation(this) -%}
     {%- set anew = existing is none or should_full_refresh() -%}
