@@ -45,6 +45,34 @@ where verdicts.verdict = 'held'
 
 {#- The landings that are let through and are not in the ledger yet, of this run. -#}
 {% macro arriving_landings(verdicts, ledger, feed=none) %}
+    {{ return(adapter.dispatch('arriving_landings')(verdicts, ledger, feed)) }}
+{% endmacro %}
+
+
+{#- The ledger first: then few are left for which a newer landing of their file is looked for, however many there are. -#}
+{% macro duckdb__arriving_landings(verdicts, ledger, feed) %}
+    {%- if not ledger -%}{{ return(default__arriving_landings(verdicts, ledger, feed)) }}{%- endif -%}
+select passed.*
+from {{ verdicts }} as passed
+where {{ lets_through('passed.verdict') }} and {{ of_run(feed, row='passed') }}
+    and not exists (
+        select 1
+        from {{ ledger }} as ledger
+        where {{ lets_through('ledger.verdict') }}
+            and ledger.source_file = passed.source_file
+            and ledger.content_hash = passed.content_hash
+    )
+    and not exists (
+        select 1
+        from {{ verdicts }} as newer
+        where {{ lets_through('newer.verdict') }}
+            and newer.source_file = passed.source_file
+            and newer.landing_id > passed.landing_id
+    )
+{% endmacro %}
+
+
+{% macro default__arriving_landings(verdicts, ledger, feed) %}
 select passed.*
 from ({{ passed_landings(verdicts, feed) }}) as passed
 where {{ of_run(row='passed') }}
