@@ -105,6 +105,7 @@ def listen(event: Any) -> None:
     kind, data = event.info.name, event.data
     if kind == "MainReportVersion":  # dbt starts
         _failed.clear()
+        _landed.clear()
     elif kind in ("RunResultError", "RunResultErrorNoMessage") and data.node_info.node_name:
         _failed.append((data.node_info.node_name, getattr(data, "msg", "")))
     elif kind == "NodeFinished" and data.node_info.materialized == "load_files":

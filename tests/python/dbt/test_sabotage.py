@@ -169,6 +169,7 @@ SABOTAGES = {
         # A held file is neither clean nor in what a merge takes.
         {
             "passed_landings": {"where {{ lets_through('verdict') }}": "where true"},
+            "duckdb__arriving_landings": {"{{ lets_through('passed.verdict') }} and ": ""},
             "clean_rows": {" and {{ lets_through('verdicts.verdict') }}": ""},
         },
     ),
