@@ -42,6 +42,19 @@ class Log(Protocol):
     def warning(self, text: str) -> None: ...
 
 
+def landing_ids(cursor: duckdb.DuckDBPyConnection, landed: str) -> Iterator[int]:
+    """The numbers of the next landings; a `LandingError` if some of those before have the number of another."""
+    last = f"select coalesce(max(landing_id), 0), count(*) - count(distinct landing_id) from {landed}"
+    last_id, doubled = cursor.execute(last).fetchone()
+    if doubled:
+        raise LandingError(
+            f"{doubled} landing(s) in {landed} have the number of another one, as an earlier version gave "
+            "them when it loaded with several threads: rows are counted as those of another file. Nothing was "
+            'loaded. How to heal that: docs/how-it-works.md, "A damaged warehouse".'
+        )
+    return count(last_id + 1)
+
+
 class Loader:
     """Takes the new and the restated files of a landing zone into the raw table, each whole or not at all."""
 
@@ -49,15 +62,7 @@ class Loader:
         self.cursor, self.zone, self.feed, self.tables, self.log = cursor, zone, feed, tables, log
         self.prefix = f"raw/{feed.name}/"
         self.refused = self._known(tables.refused)
-        last = f"select coalesce(max(landing_id), 0), count(*) - count(distinct landing_id) from {tables.landed}"
-        last_id, doubled = cursor.execute(last).fetchone()
-        if doubled:
-            raise LandingError(
-                f"{doubled} landing(s) in {tables.landed} have the number of another one, as an earlier version gave "
-                "them when it loaded with several threads: rows are counted as those of another file. Nothing was "
-                'loaded. How to heal that: docs/how-it-works.md, "A damaged warehouse".'
-            )
-        self.ids = count(last_id + 1)
+        self.ids = landing_ids(cursor, tables.landed)
         # What S3 denied to DuckDB alone, with its answer; and whether DuckDB has read anything.
         self.denied: list[tuple[LandedFile, duckdb.HTTPException]] = []
         self.has_read = False

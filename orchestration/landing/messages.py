@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
 
 import duckdb
 import pyarrow as pa
@@ -18,7 +17,7 @@ import pyarrow.parquet as pq
 
 from orchestration.events.chain import NAME, SCHEMA
 from orchestration.events.objects import Objects, objects_at
-from orchestration.landing.load import Log, Tables
+from orchestration.landing.load import Log, Tables, landing_ids
 from orchestration.landing.sql import literal
 
 # One transaction takes this many objects, and no more once they come to this size.
@@ -70,8 +69,7 @@ class MessageLoader:
         self.objects: Objects = objects_at(root)
         self.prefix = f"raw/{feed}"
         of_feed = f"where starts_with(source_file, {literal(self.prefix + '/')})"
-        last = f"select coalesce(max(landing_id), 0) from {tables.landed}"
-        self.ids = count(cursor.execute(last).fetchone()[0] + 1)
+        self.ids = landing_ids(cursor, tables.landed)
         refused = f"select source_file, content_hash from {tables.refused} {of_feed}"
         self.refused = dict(cursor.execute(refused).fetchall())
         # The last object of each chain.

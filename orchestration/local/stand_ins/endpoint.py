@@ -10,13 +10,13 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import xgboost
 
 from orchestration.local.errors import LocalError
+from orchestration.local.stand_ins.serving import Handler, serving
 
 # As much of the first line the divider is guessed from.
 GUESSED_FROM = 512
@@ -70,35 +70,20 @@ def _numbers(text: str) -> np.ndarray:
 @contextmanager
 def endpoint(archive: Path) -> Iterator[Endpoint]:
     """Serve the model of an archive on a free port of loopback until the block ends."""
-    serving = Endpoint(archive)
+    model = Endpoint(archive)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Requests(Handler):
         def do_GET(self) -> None:
             self._send(200 if self.path == "/ping" else 404, "")
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = self.body()
             if self.path != "/invocations":
                 return self._send(404, "")
-            return self._send(*serving.answer(self.headers.get("Content-Type", "text/csv"), body))
+            return self._send(*model.answer(self.headers.get("Content-Type", "text/csv"), body))
 
         def _send(self, status: int, text: str) -> None:
-            content = text.encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "text/csv" if status == 200 else "text/plain")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            self.answer(status, "text/csv" if status == 200 else "text/plain", text.encode())
 
-        def log_message(self, *args: object) -> None:
-            """Say nothing on the terminal."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
-    serving.address = f"http://127.0.0.1:{server.server_port}"
-    try:
-        yield serving
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Requests) as model.address:
+        yield model
