@@ -34,6 +34,18 @@ def number(variable: str, default: int, least: int = 1) -> int:
     return int(value)
 
 
+def amount(variable: str, default: float) -> float:
+    """A setting of how much of something, of which there may be parts."""
+    value = text(variable, f"{default:g}")
+    try:
+        found = float(value)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < float("inf"):
+        raise ValueError(f"{variable} is {value!r}: it must be a number above 0.")
+    return found
+
+
 def share(variable: str, default: float) -> float:
     """A setting between 0 and 1."""
     value = text(variable, str(default))
@@ -91,8 +103,9 @@ KAFKA_RETRY_SECONDS = number("PIPELINES_KAFKA_RETRY_SECONDS", 60, least=0)
 LAG_MINUTES = number("PIPELINES_LAG_MINUTES", 60)
 EVENTS_LATE_MINUTES = number("PIPELINES_EVENTS_LATE_MINUTES", 30)
 
-# After how long a run that is not complete is told of.
-LATE_HOURS = number("PIPELINES_LATE_HOURS", 2)
+# After how long a run that is not complete is told of, and a load or a training that still runs.
+LATE_HOURS = amount("PIPELINES_LATE_HOURS", 2)
+TASK_LATE_MINUTES = amount("PIPELINES_TASK_LATE_MINUTES", 30)
 
 # How long chat and mail are waited for, each; and S3, each of so many times.
 ALERT_SECONDS = number("PIPELINES_ALERT_SECONDS", 5)

@@ -171,6 +171,14 @@ def tell_warnings(context: Any) -> None:
     _post(message, link, text.commands(tests=results))
 
 
+def tell_long(context: Any, minutes: float) -> None:
+    """Posts and mails that a task still runs after so many minutes. A timer calls it, beside the task."""
+    ti = context["ti"]
+    run = facts.run_minute(context) or ti.run_id
+    message = text.long(ti.dag_id, ti.task_id, run, ti.try_number, minutes, link := getattr(ti, "log_url", ""))
+    _post_and_mail(context, message, link)
+
+
 async def tell_late(context: dict[str, Any], minutes: int | None = None) -> None:
     """Posts and mails that a run is not complete in time, that of a day or, with `minutes`, that of a minute. Airflow's
     triggerer calls it at the deadline."""

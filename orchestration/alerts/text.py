@@ -179,6 +179,15 @@ def late(dag: str, run: str, run_date: str, after: str) -> str:
     )
 
 
+def long(dag: str, task: str, run: str, tries: int, minutes: float, log_url: str) -> str:
+    """That a task still runs after so many minutes."""
+    return (
+        f"⏰ DAG {dag}, run of {run}: {task} has run for {duration(minutes * 60)} at try {tries}, and goes on\n"
+        f"Log: {log_url}\n"
+        "What to do: nothing was stopped; see in the log what it is at, and in the warehouse what it waits for."
+    )
+
+
 def _file_to_mend(row: Row) -> list[str]:
     record = f", record {int(row['source_record'])}" if row["source_record"] is not None else ""
     rows = ""

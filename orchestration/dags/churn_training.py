@@ -18,26 +18,17 @@ Every task may be run again at any time: the same snapshot gives the same model,
 deployment that fails leaves what serves as it was. The parameter is for a run by hand: the snapshot to train on.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 
-from airflow.sdk import (
-    DAG,
-    AsyncCallback,
-    CronDataIntervalTimetable,
-    DeadlineAlert,
-    Param,
-    get_current_context,
-    task,
-    task_group,
-)
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param, get_current_context, task, task_group
 from cosmos import DbtBuildLocalOperator, DbtTaskGroup, DbtTestLocalOperator, RenderConfig
 from cosmos.constants import LoadMode, TestBehavior
 
 from orchestration import churn_tasks, settings
-from orchestration.alerts.callbacks import tell_failure, tell_late, tell_model, tell_unheard
-from orchestration.deadlines import RunQueued
-from orchestration.defaults import CHECKS, DEFAULT_ARGS, NOTIFY
+from orchestration.alerts.callbacks import tell_failure, tell_model
+from orchestration.alerts.timers import alert_after
+from orchestration.defaults import CHECKS, NOTIFY, watched
 from orchestration.project import (
     ENV,
     EXECUTION,
@@ -61,16 +52,10 @@ with DAG(
         "snapshot": Param(None, type=["null", "string"], format="date", description="the snapshot to train on"),
     },
     # What is no load knows of no files.
-    default_args=DEFAULT_ARGS | {"on_failure_callback": tell_failure},
-    on_failure_callback=tell_unheard,
-    deadline=DeadlineAlert(
-        reference=RunQueued(),
-        interval=timedelta(hours=settings.LATE_HOURS),
-        callback=AsyncCallback(tell_late),
-    ),
+    **watched(),
 ):
 
-    @task(**POOL)
+    @task(**POOL, **alert_after(settings.TASK_LATE_MINUTES))
     def trained_model() -> dict:
         """Trains and stores the model."""
         return churn_tasks.train(get_current_context())

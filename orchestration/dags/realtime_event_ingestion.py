@@ -20,25 +20,15 @@ went from the log before they were landed, and writes down which.
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from airflow.sdk import (
-    DAG,
-    AsyncCallback,
-    CronDataIntervalTimetable,
-    DeadlineAlert,
-    Param,
-    get_current_context,
-    task,
-)
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param, get_current_context, task
 from cosmos import DbtBuildLocalOperator
 
 from orchestration import settings
-from orchestration.alerts.callbacks import tell_events, tell_failure, tell_late, tell_unheard
-from orchestration.deadlines import RunQueued
-from orchestration.defaults import DEFAULT_ARGS, WAITING
+from orchestration.alerts.callbacks import tell_events, tell_failure
+from orchestration.alerts.timers import alert_after
+from orchestration.defaults import WAITING, watched
 from orchestration.kafka import consume, skip_unless_arrived
 from orchestration.project import ENV, OPERATOR_KWARGS
-
-LATE = settings.EVENTS_LATE_MINUTES
 
 with DAG(
     "realtime_event_ingestion",
@@ -57,14 +47,8 @@ with DAG(
         "start": Param("earliest", enum=["earliest", "latest"]),
         "accept_loss": Param(False, type="boolean"),
     },
-    # What lands events knows of no files in the warehouse.
-    default_args=DEFAULT_ARGS | {"on_failure_callback": tell_failure},
-    on_failure_callback=tell_unheard,
-    deadline=DeadlineAlert(
-        reference=RunQueued(),
-        interval=timedelta(minutes=LATE),
-        callback=AsyncCallback(tell_late, kwargs={"minutes": LATE}),
-    ),
+    # What lands events knows of no files.
+    **watched(minutes=settings.EVENTS_LATE_MINUTES),
 ):
 
     @task(retries=3, retry_delay=timedelta(seconds=settings.KAFKA_RETRY_SECONDS), retry_exponential_backoff=0)
@@ -84,7 +68,12 @@ with DAG(
         task_id="transform_events", selector="transform_events", retries=2, pre_execute=skip_unless_arrived, **dbt
     )
     load = DbtBuildLocalOperator(
-        task_id="load_to_warehouse", selector="load_to_warehouse", retries=3, on_success_callback=tell_events, **dbt
+        task_id="load_to_warehouse",
+        selector="load_to_warehouse",
+        retries=3,
+        on_success_callback=tell_events,
+        **dbt,
+        **alert_after(settings.TASK_LATE_MINUTES),
     )
 
     consumed >> transform >> load

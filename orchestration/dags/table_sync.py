@@ -22,8 +22,10 @@ from functools import partial
 from airflow.sdk import DAG, CronDataIntervalTimetable, get_current_context, task
 from cosmos import DbtBuildLocalOperator, DbtTestLocalOperator
 
-from orchestration.alerts.callbacks import tell_failure, tell_synced, tell_unheard, tell_warnings
-from orchestration.defaults import CHECKS, DEFAULT_ARGS, NOTIFY, WAITING
+from orchestration import settings
+from orchestration.alerts.callbacks import tell_failure, tell_synced, tell_warnings
+from orchestration.alerts.timers import alert_after
+from orchestration.defaults import CHECKS, NOTIFY, WAITING, watched
 from orchestration.project import ENV, OPERATOR_KWARGS, POOL, use_connections
 from orchestration.tables import tables, with_news
 
@@ -41,8 +43,7 @@ with DAG(
     max_active_runs=1,
     tags=["tables", "hourly", "production"],
     # What belongs to no table knows of no files.
-    default_args=DEFAULT_ARGS | {"on_failure_callback": tell_failure},
-    on_failure_callback=tell_unheard,
+    **watched(),
 ):
 
     @task.branch(**POOL)
@@ -77,6 +78,7 @@ with DAG(
             indirect_selection="cautious",
             **dbt,
             **told,
+            **alert_after(settings.TASK_LATE_MINUTES),
         )
         validate = DbtTestLocalOperator(
             task_id=f"validate_{table.name}",

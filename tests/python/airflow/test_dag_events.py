@@ -17,6 +17,7 @@ from dbt.cli.main import dbtRunner
 from orchestration import arrivals, kafka, report
 from orchestration import project as of_dags
 from orchestration.alerts import callbacks, channels, facts, unheard
+from orchestration.alerts.timers import alert_after
 from orchestration.arrivals import Arrivals
 from orchestration.deadlines import RunQueued
 from orchestration.local.demos import events_files
@@ -75,7 +76,8 @@ def test_dbt_is_started_once_a_task_and_not_without_news(dag):
         # All that has landed, whatever the environment of the scheduler says.
         assert task.env["RUN_DATE"] == ""
     assert dag.get_task(TRANSFORM)._pre_execute_hook == kafka.skip_unless_arrived
-    assert dag.get_task(LOAD)._pre_execute_hook is None
+    # It tells if it takes long, and does nothing else.
+    assert dag.get_task(LOAD)._pre_execute_hook.__qualname__.startswith(alert_after.__name__)
 
 
 def test_schedule_and_settings(dag):

@@ -321,7 +321,7 @@ def test_a_held_file_touches_nothing_and_is_told_while_the_others_load_and_loads
     run = airflow.run(day)
     states = {task.task: task.state for task in run.tasks}
     assert run.state == "failed"
-    assert [task for task, state in states.items() if state == "failed"] == ["update_metrics.files_to_mend_model_build"]
+    assert [task for task, state in states.items() if state == "failed"] == ["update_metrics"]
     assert states["load_to_prod.sales_by_day_model_build"] == "success"
     after = airflow.query("select * from prod.daily_sales order by all")
     assert set(before) <= set(after)
@@ -332,7 +332,7 @@ def test_a_held_file_touches_nothing_and_is_told_while_the_others_load_and_loads
         assert f"DAG daily_sales_etl_v2 failed for {day}" in text
         assert f"File held: raw/sales/{day}/sales_export.csv. Check: row_count. Rows: 0 of 0." in text
         assert f"File refused: raw/sales/{day}/broken.csv" in text
-        assert "/tasks/update_metrics.files_to_mend_model_build" in text
+        assert "/tasks/update_metrics" in text
     assert airflow.mail.messages[-1]["to"] == ["data-alerts@company.com"]
     # The log, which the alert links to, says the same, and what to type.
     [failed] = [task for task in run.tasks if task.state == "failed"]
@@ -489,7 +489,7 @@ def test_a_day_of_which_every_group_is_killed_ends_well(airflow, told, worker, c
         "extract_to_staging.raw_sales_run",
         "transform_sales.typed_sales_run",
         "load_to_prod.daily_sales_model_build",
-        "update_metrics.load_metrics_model_build",
+        "update_metrics",
     ]
     # The checks write nothing.
     tasks += [] if committed else ["quality_checks"]

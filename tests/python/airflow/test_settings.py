@@ -65,7 +65,8 @@ def test_the_readme_lists_what_is_read():
     ("variable", "value", "says"),
     [
         ("PIPELINES_WAIT_SECONDS", "an hour", "'an hour': it must be a whole number, at least 1."),
-        ("PIPELINES_LATE_HOURS", "0", "'0': it must be a whole number, at least 1."),
+        ("PIPELINES_LATE_HOURS", "0", "'0': it must be a number above 0."),
+        ("PIPELINES_TASK_LATE_MINUTES", "inf", "'inf': it must be a number above 0."),
         ("PIPELINES_RETRIES", "-1", "'-1': it must be a whole number, at least 0."),
         ("PIPELINES_MAIL_TO", " ", "' ': it must not begin or end with a blank."),
     ],
