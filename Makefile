@@ -78,6 +78,14 @@ run-churn: setup ## The churn model: features, training, an endpoint and its sco
 up: setup ## Airflow's UI and all local services, until interrupted
 	@$(BIN)/python -m orchestration.local.up
 
+backfill: export BACKFILL_FROM := $(value FROM)
+backfill: export BACKFILL_TO := $(value TO)
+backfill: export BACKFILL_DAG := $(value DAG)
+backfill: export BACKFILL_REPROCESS := $(value REPROCESS)
+.PHONY: backfill
+backfill: setup ## A range of days by Airflow's backfill, three at a time: FROM=2024-01-01 TO=2024-03-31 (DAG=..., REPROCESS=yes)
+	@$(BIN)/python -m orchestration.local.backfill --from="$$BACKFILL_FROM" --to="$$BACKFILL_TO" --dag="$$BACKFILL_DAG" --reprocess="$$BACKFILL_REPROCESS"
+
 .PHONY: audit
 audit: setup ## Compute production anew from the raw tables and compare it row for row
 	@$(BIN)/python -m orchestration.commands.audit

@@ -14,7 +14,7 @@ from airflow.sdk.log import mask_secret
 
 from orchestration import arrivals, settings
 from orchestration.alerts import text
-from orchestration.alerts.callbacks import ARRIVED, tell_lag
+from orchestration.alerts.callbacks import ARRIVED, tell_lag, tell_silence
 from orchestration.project import ENV, read_connection, use_connections, use_landing_zone
 
 log = logging.getLogger(__name__)
@@ -88,6 +88,7 @@ def consume(context: Any, share: int = 0) -> dict[str, Any]:
         raise AirflowFailException(f"The Airflow connection {name} is missing or wrong: {error}") from None
     for line in said(landed, params["topic"], root):
         log.info(line)
+    _silence(context, landed.events, share)
     return asdict(landed) | {"events": landed.events, "lag": _lag(context, landed.partitions)}
 
 
@@ -104,27 +105,37 @@ def _lag(context: Any, partitions: Any) -> dict[str, Any]:
     from orchestration.events.lag import Lag, is_to_be_told, lag_of
 
     topic, now = context["params"]["topic"], datetime.now(UTC)
-    earlier = _said_before(context, topic)
+    earlier = _said_before(context, f"lag of {topic}")
     behind, age = sum(one.behind for one in partitions), max((one.age for one in partitions), default=0)
     lag = lag_of(behind, age, Lag(**earlier) if earlier else None, now)
     if is_to_be_told(lag, now, timedelta(minutes=settings.LAG_MINUTES)):
         tell_lag(context, topic, lag)
         lag = replace(lag, told=True)
-    context["ti"].xcom_push(_key(topic), asdict(lag))
+    context["ti"].xcom_push(f"lag of {topic}", asdict(lag))
     log.info("Lag: %s", text.lag_of(lag.behind, lag.age))
     return asdict(lag)
 
 
-def _said_before(context: Any, topic: str) -> dict[str, Any] | None:
-    """The lag that the run before has left of a topic. A run without a date has none before it."""
+def _silence(context: Any, events: int, share: int) -> None:
+    """Tells once a day that nothing comes of a topic."""
+    from orchestration.events.silence import Silence, is_to_be_told, silence_of
+
+    topic, now = context["params"]["topic"], datetime.now(UTC)
+    earlier = _said_before(context, f"silence of {topic}")
+    silence = silence_of(events, Silence(**earlier) if earlier else None, now)
+    if is_to_be_told(silence, now, timedelta(hours=settings.SILENT_HOURS)):
+        of = f", share {share} of {settings.CONSUMERS} of its partitions," if settings.CONSUMERS > 1 else ""
+        tell_silence(context, topic, of, silence.since)
+        silence = replace(silence, told=now.date().isoformat())
+    context["ti"].xcom_push(f"silence of {topic}", asdict(silence))
+
+
+def _said_before(context: Any, key: str) -> dict[str, Any] | None:
+    """What the run before has left for this one. A run without a date has none before it."""
     ti = context["ti"]
     if not context["dag_run"].logical_date:
         return None
     before = ti.get_previous_ti(state="success", map_index=ti.map_index)
     if before is None:
         return None
-    return ti.xcom_pull(task_ids=ti.task_id, key=_key(topic), run_id=before.run_id, map_indexes=ti.map_index)
-
-
-def _key(topic: str) -> str:
-    return f"lag of {topic}"
+    return ti.xcom_pull(task_ids=ti.task_id, key=key, run_id=before.run_id, map_indexes=ti.map_index)

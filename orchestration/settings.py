@@ -99,8 +99,9 @@ CONSUMERS = number("PIPELINES_CONSUMERS", 1)
 KAFKA_SECONDS = number("PIPELINES_KAFKA_SECONDS", 30)
 KAFKA_RETRY_SECONDS = number("PIPELINES_KAFKA_RETRY_SECONDS", 60, least=0)
 
-# After how long a lag that grows, and a run of events that is not complete, are told of.
+# After how long a lag that grows, a topic of which nothing comes, and a run of events that still runs are told.
 LAG_MINUTES = number("PIPELINES_LAG_MINUTES", 60)
+SILENT_HOURS = amount("PIPELINES_SILENT_HOURS", 24)
 EVENTS_LATE_MINUTES = number("PIPELINES_EVENTS_LATE_MINUTES", 30)
 
 # After how long a run that is not complete is told of, and a load or a training that still runs.

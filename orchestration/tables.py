@@ -54,6 +54,11 @@ class Table:
         """The checks of its production."""
         return f"tag:{self.name}_quality_checks"
 
+    @property
+    def freshness(self) -> str:
+        """That of them which asks for something new."""
+        return f"{self.checks},test_name:is_fresh"
+
 
 def tables(manifest: Path = MANIFEST) -> list[Table]:
     """The tables of a manifest, in the order of their names; raises FileNotFoundError without one."""
@@ -80,8 +85,9 @@ def _tables(manifest: Path, changed: int, size: int) -> tuple[Table, ...]:
     return tuple(sorted(found, key=lambda table: table.name))
 
 
-def with_news(configured: Iterable[Table]) -> dict[str, int]:
-    """The tables that a sync has something to do for, and how many of their files are new, restated or gone.
+def with_news(configured: Iterable[Table]) -> tuple[dict[str, int], list[str]]:
+    """The tables that a sync has something to do for, and how many of their files are new, restated or gone; and the
+    tables that have been built.
 
     Raises what the landing zone or the warehouse raises when it cannot be reached.
     """
@@ -93,7 +99,8 @@ def with_news(configured: Iterable[Table]) -> dict[str, int]:
         news[table.name] = changes(table.name, files, known)
         if not files and not any(path.startswith(f"raw/{table.name}/") for path in known.fingerprints):
             log.warning(_none_ever(table, zone))
-    return {name: number for name, number in news.items() if number is not None}
+    built = [table.name for table in configured if table.name in known.tables]
+    return {name: number for name, number in news.items() if number is not None}, built
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,12 @@ def tell_lag(context: Any, topic: str, lag: Lag) -> None:
     _post_and_mail(context, message, link)
 
 
+def tell_silence(context: Any, topic: str, share: str, since: str) -> None:
+    """Posts and mails that nothing comes of a topic, or of a share of its partitions."""
+    link = getattr(context["ti"], "log_url", "")
+    _post_and_mail(context, text.silent(context["dag"].dag_id, topic, share, since, link), link)
+
+
 def tell_failure(context: Any, feed: str | None = None, by_day: bool = False) -> None:
     """Posts and mails what failed, and which files of a feed wait to be mended; of no files without a feed.
 
@@ -108,6 +114,7 @@ def tell_failure(context: Any, feed: str | None = None, by_day: bool = False) ->
         problem = error.summary
     files = [] if waited or not feed else _asked(facts.to_mend, context, feed, by_day)
     mend = text.MEND if by_day else text.MEND_TABLE
+    silent = bool(failed) and all(facts.asks_the_sender(node) for node, _ in failed)
     # Files are told with all that is known of them.
     found = {test: rows for test, rows in report.failing_rows().items() if not facts.asks_to_mend(test)}
     message = text.failed(
@@ -117,7 +124,15 @@ def tell_failure(context: Any, feed: str | None = None, by_day: bool = False) ->
         problem=problem,
         files=files,
         log_url=(link := getattr(ti, "log_url", "")),
-        advice=text.NO_FILE if waited else text.LOSS if lost else mend if files else text.RETRY,
+        advice=text.NO_FILE
+        if waited
+        else text.LOSS
+        if lost
+        else mend
+        if files
+        else text.SILENT
+        if silent
+        else text.RETRY,
         found=found,
         lost=lost,
     )

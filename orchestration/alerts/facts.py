@@ -16,6 +16,8 @@ Row = Mapping[str, Any]
 
 # The checks that fail while a file waits to be mended: of sales, and of a table.
 FILE_TO_MEND = re.compile(r"no_(\w+_)?file_to_mend")
+# Those that fail while nothing new comes of a feed.
+FRESH = re.compile(r"\w+_is_fresh|feeds_of_snapshots_are_fresh")
 
 
 def loaded(feed: str, day: str | None) -> list[Row]:
@@ -59,6 +61,11 @@ def answer(question: Callable[[], list[Row]]) -> list[Row] | None:
 def asks_to_mend(test: str) -> bool:
     """Whether a test fails for no other reason than a file that waits to be mended."""
     return bool(FILE_TO_MEND.fullmatch(test))
+
+
+def asks_the_sender(test: str) -> bool:
+    """Whether a test fails for no other reason than a feed of which nothing new has come."""
+    return bool(FRESH.fullmatch(test))
 
 
 def run_day(context: Any) -> str | None:

@@ -32,6 +32,7 @@ LOSS = (
     "trigger the DAG by hand with accept_loss true: it reads on from what is there and writes down what was lost. "
     "Until then every run stops here."
 )
+SILENT = "Ask who sends it. What comes is loaded, as ever. This is told once a day until something new comes."
 LAG = (
     "Nothing is lost while the topic still has it. Let a run take more (PIPELINES_MOST_EVENTS, PIPELINES_MOST_SECONDS) "
     "or share it out over more tasks (PIPELINES_CONSUMERS). This is not told again until the lag has shrunk."
@@ -97,6 +98,14 @@ def lag_grows(dag: str, topic: str, behind: int, age: float, since: str, log_url
     return (
         f"⚠️ DAG {dag} falls behind topic {clipped(topic)}\n"
         f"Lag: {lag_of(behind, age)}; it has not shrunk since {since[:16]}\nLog: {log_url}\nWhat to do: {LAG}"
+    )
+
+
+def silent(dag: str, topic: str, share: str, since: str, log_url: str) -> str:
+    """That no event has come of a topic, or of a share of its partitions, and since when."""
+    return (
+        f"🔇 DAG {dag}: no event has come of topic {clipped(topic)}{share} since {since[:16]}\nLog: {log_url}\n"
+        f"What to do: {SILENT}"
     )
 
 

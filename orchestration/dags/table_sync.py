@@ -10,6 +10,7 @@ manifest.
 | find_new_files | compares the landing zone with what is known: a table with nothing to do is skipped, without dbt |
 | sync_&lt;table&gt; | load, transform, gate and merge of the table |
 | validate_&lt;table&gt; | its checks in production, `<table>_quality_checks`; red while a file waits to be mended |
+| check_freshness | once a day, of all tables that there are: red if nothing new has come of one for days |
 | notify_success | tells what was loaded |
 
 A table that fails stops no other. A run takes all there is, of whatever day and hour, so nothing that comes late is
@@ -20,6 +21,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 from cosmos import DbtBuildLocalOperator, DbtTestLocalOperator
 
 from orchestration import settings
@@ -27,11 +29,22 @@ from orchestration.alerts.callbacks import tell_failure, tell_synced, tell_warni
 from orchestration.alerts.timers import alert_after
 from orchestration.defaults import CHECKS, NOTIFY, WAITING, watched
 from orchestration.project import ENV, OPERATOR_KWARGS, POOL, use_connections
+from orchestration.runs import is_first_of_day
 from orchestration.tables import tables, with_news
 
 TABLES = tables()
-# What find_new_files says to notify_success: how many new files each table with something to do has.
-NEWS = "news"
+# What find_new_files says to the others: how many new files each table with something to do has, and which tables are
+# to be asked whether they are fresh.
+NEWS, ASKED = "news", "asked"
+
+
+def ask_of_the_tables_there_are(context):
+    """Before the check of freshness: once a day, for a sender that is silent is not told of each hour."""
+    asked = context["ti"].xcom_pull(task_ids="find_new_files", key=ASKED)
+    if not asked:
+        raise AirflowSkipException("Freshness is asked in the first run of a day, of tables that have been built.")
+    context["task"].select = " ".join(table.freshness for table in TABLES if table.name in asked)
+
 
 with DAG(
     "table_sync",
@@ -51,20 +64,35 @@ with DAG(
         """Which syncs have something to do. Airflow skips the others, each with what follows it."""
         context = get_current_context()
         use_connections(context, None)
-        news = with_news(TABLES)
+        news, built = with_news(TABLES)
+        asked = built if is_first_of_day(context) else []
         context["ti"].xcom_push(NEWS, news)
-        return [f"sync_{name}" for name in news]
+        context["ti"].xcom_push(ASKED, asked)
+        return [f"sync_{name}" for name in news] + (["check_freshness"] if asked else [])
 
     # A table without news stops no message; one that failed does, for its own alert has said so.
     @task(trigger_rule="none_failed_min_one_success", **POOL)
     def notify_success() -> None:
         """Tells what was loaded."""
         context = get_current_context()
-        tell_synced(context, news=context["ti"].xcom_pull(task_ids="find_new_files", key=NEWS) or {})
+        if news := context["ti"].xcom_pull(task_ids="find_new_files", key=NEWS):
+            tell_synced(context, news)
 
     find, notify = find_new_files(), notify_success()
     find.operator.ui_color = WAITING
     notify.operator.ui_color = NOTIFY
+
+    freshness = DbtTestLocalOperator(
+        task_id="check_freshness",
+        select="",
+        pre_execute=ask_of_the_tables_there_are,
+        # After what has just come, loaded or not. By the run's date: who is silent sends no file to go by.
+        trigger_rule="all_done",
+        on_warning_callback=tell_warnings,
+        **OPERATOR_KWARGS,
+    )
+    freshness.ui_color = CHECKS
+    find >> freshness >> notify
 
     # A run takes all there is, whatever its date.
     dbt = OPERATOR_KWARGS | {"env": ENV | {"RUN_DATE": ""}}
@@ -88,4 +116,4 @@ with DAG(
             **told,
         )
         validate.ui_color = CHECKS
-        find >> sync >> validate >> notify
+        find >> sync >> validate >> [freshness, notify]

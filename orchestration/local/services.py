@@ -59,6 +59,27 @@ def sole_user(state: Path) -> Iterator[None]:
 
 
 @contextmanager
+def serving(url: str, state: Path = STATE) -> Iterator[None]:
+    """Let other commands of this folder use the Airflow of this one."""
+    at = state / "airflow" / "url"
+    at.write_text(url)
+    try:
+        yield
+    finally:
+        at.unlink(missing_ok=True)
+
+
+def who_serves(state: Path = STATE) -> str | None:
+    """The Airflow that another command of this folder serves, if one does."""
+    try:
+        with sole_user(state):
+            return None  # what a killed command has left says nothing
+    except LocalError:
+        at = state / "airflow" / "url"
+        return at.read_text() if at.exists() else None
+
+
+@contextmanager
 def local_services(
     state: Path = STATE,
     *,

@@ -3,11 +3,11 @@
 import sys
 import time
 
-from orchestration.local.demos.demo import FOLDER, duckdb_file, require_setup
+from orchestration.local.demos.demo import duckdb_file, require_setup
 from orchestration.local.demos.events_files import PARTITIONS, TOPIC, events
-from orchestration.local.services import local_services
+from orchestration.local.landing import land_demo
+from orchestration.local.services import local_services, serving
 from orchestration.local.terminal import command, console
-from orchestration.settings import PREFIX
 
 CHECK_SECONDS = 1
 EVENTS = 3_000
@@ -21,8 +21,7 @@ def main() -> int:
         with local_services(warehouse=duckdb_file(), kafka=True, say=out.print) as services:
             services.kafka.create(TOPIC, PARTITIONS)
             services.kafka.send(TOPIC, events(EVENTS))
-            for path in sorted(FOLDER.rglob("*.csv")):
-                services.s3.land(PREFIX + path.relative_to(FOLDER).as_posix(), path)
+            land_demo(services)
             out.print(
                 f"\nAirflow    {services.airflow.url}   (no password; schedules are off: trigger a run by hand)\n"
                 f"S3         {services.s3.endpoint}   bucket {services.s3.bucket}, kept in {services.s3.mirror}\n"
@@ -34,9 +33,10 @@ def main() -> int:
                 f"Warehouse  {services.warehouse.address}\n\n"
                 "Ctrl-C ends all of it."
             )
-            while True:
-                services.airflow.check()
-                time.sleep(CHECK_SECONDS)
+            with serving(services.airflow.url):
+                while True:
+                    services.airflow.check()
+                    time.sleep(CHECK_SECONDS)
     except KeyboardInterrupt:
         out.print("\nAll services have ended.")
     return 0

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import duckdb
 import pytest
-from airflow.sdk.exceptions import DownstreamTasksSkipped
+from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 from cosmos import DbtBuildLocalOperator, DbtTestLocalOperator
 from cosmos.dbt.runner import extract_message_by_status
 from cosmos.exceptions import CosmosDbtRunError
@@ -54,13 +54,15 @@ def test_each_table_is_synced_then_validated_and_stops_no_other(dag):
     assert set(OURS) <= {task.removeprefix("sync_") for task in dag.task_dict}
     after = {name: task.downstream_task_ids for name, task in dag.task_dict.items()}
     names = [table.name for table in tables.tables()]
-    assert after.pop("find_new_files") == {f"sync_{name}" for name in names}
+    assert after.pop("find_new_files") == {f"sync_{name}" for name in names} | {"check_freshness"}
+    assert after.pop("check_freshness") == {"notify_success"}
     assert after.pop("notify_success") == set()
     assert after == {f"sync_{name}": {f"validate_{name}"} for name in names} | {
-        f"validate_{name}": {"notify_success"} for name in names
+        f"validate_{name}": {"check_freshness", "notify_success"} for name in names
     }
     rules = {name: task.trigger_rule for name, task in dag.task_dict.items()}
     assert rules.pop("notify_success") == "none_failed_min_one_success"
+    assert rules.pop("check_freshness") == "all_done"
     assert set(rules.values()) == {"all_success"}
     for name in names:
         assert type(dag.get_task(f"sync_{name}")) is DbtBuildLocalOperator
@@ -160,19 +162,78 @@ def test_what_failed_is_heard_as_dbt_has_it_in_its_results(project: Project, tmp
     assert report.failures_behind(CosmosDbtRunError()) == []
 
 
+def at(day: int, hour: int):
+    """A time of a January."""
+    return datetime(2024, 1, day, hour, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("news", [{}, {"orders": 2, "products": 0}])
-def test_only_tables_with_news_are_synced(dag, monkeypatch, news):
+@pytest.mark.parametrize(
+    ("run", "before", "asked"),
+    [
+        # Freshness is asked once a day, whichever run is its first that comes so far.
+        (at(5, 0), at(4, 23), True), (at(5, 1), at(5, 0), False), (at(5, 7), at(3, 2), True), (at(5, 0), None, True),
+        (None, None, False),
+    ],
+    ids=["first", "second", "after a gap", "first ever", "by hand"],
+)  # fmt: skip
+def test_only_tables_with_news_are_synced(dag, monkeypatch, news, run, before, asked):
     """Airflow skips the direct descendants of a branch task that it does not name."""
     find, said = dag.get_task("find_new_files"), {}
-    monkeypatch.setitem(find.python_callable.__globals__, "with_news", lambda configured: news)
+    built = ["orders", "payments"]
+    monkeypatch.setitem(find.python_callable.__globals__, "with_news", lambda configured: (news, built))
     monkeypatch.setitem(find.python_callable.__globals__, "use_connections", lambda *_: None)
-    ti = SimpleNamespace(task=find, map_index=-1, xcom_push=lambda key, value: said.update({key: value}))
-    monkeypatch.setitem(find.python_callable.__globals__, "get_current_context", lambda: {"ti": ti})
+    earlier = before and SimpleNamespace(logical_date=before)
+    ti = SimpleNamespace(
+        task=find, map_index=-1, xcom_push=lambda key, value: said.update({key: value}),
+        xcom_pull=lambda task_ids, key: said[key], get_previous_ti=lambda state: earlier,
+    )  # fmt: skip
+    context = {"ti": ti, "dag_run": SimpleNamespace(logical_date=run)}
+    monkeypatch.setitem(find.python_callable.__globals__, "get_current_context", lambda: context)
     with pytest.raises(DownstreamTasksSkipped) as skipped:
-        find.execute({"ti": ti})
+        find.execute(context)
     idle = {table.name for table in tables.tables()} - set(news)
-    assert {task for task, _ in skipped.value.tasks} == {f"sync_{name}" for name in idle}
+    fresh = {"check_freshness"} if not news and not asked else set()
+    # With news it is not skipped yet, for it comes behind them.
+    assert {task for task, _ in skipped.value.tasks} == {f"sync_{name}" for name in idle} | fresh
     assert said["news"] == news
+
+    check = dag.get_task("check_freshness")
+    monkeypatch.setattr(check, "select", "")
+    if asked:
+        check._pre_execute_hook(context | {"task": check})
+        assert check.select.split() == [f"tag:{name}_quality_checks,test_name:is_fresh" for name in built]
+        assert "ds" in check.env["RUN_DATE"]
+    else:
+        with pytest.raises(AirflowSkipException):
+            check._pre_execute_hook(context | {"task": check})
+
+
+def test_each_table_is_asked_whether_it_is_fresh(project: Project, tmp_path):
+    """By the run's date: a sender that is silent has no file to go by. What was never built is not asked."""
+    warehouse = Warehouse(project, tmp_path / "warehouse")
+    warehouse.land(demo_tables.first_hour())
+    asked = [table.freshness for table in tables.tables() if table.name in OURS]
+
+    def silent(day: str) -> set[str]:
+        with environment(**warehouse.places, RUN_DATE=day):
+            runner = dbtRunner(manifest=project.manifest, callbacks=[report.listen])
+            done = runner.invoke(["test", "--select", *asked, *project.options()])
+        DuckDBConnectionManager.close_all_connections()
+        assert len([one for one in done.result if one.node.resource_type == "test"]) == len(OURS)
+        rows = report.failing_rows()
+        failed = {result.node.name for result in done.result if result.status in ("fail", "warn")}
+        assert failed == set(rows)
+        return {name.removesuffix("_is_fresh") for name in failed}
+
+    with environment(**warehouse.places):
+        options = ["--selector", "table_sync", "--exclude-resource-type", "unit_test", *project.options()]
+        assert dbtRunner(manifest=project.manifest).invoke(["build", *options]).success
+    DuckDBConnectionManager.close_all_connections()
+    assert silent("2024-01-03") == set()
+    assert silent("2024-01-06") == {"inventory", "orders"}
+    assert silent("2024-01-20") == {"inventory", "orders", "customers"}
+    assert silent("2024-03-20") == {"inventory", "orders", "customers", "products"}
 
 
 A, B = "raw/orders/2024-01-05/10/orders.csv", "raw/orders/2024-01-05/11/orders.csv"
@@ -212,7 +273,7 @@ def test_what_there_is_to_do_after_loads(project_with_prices: Project, tmp_path,
     monkeypatch.setattr(report, "PROJECT", warehouse.project.root)
 
     def news() -> dict[str, int]:
-        return tables.with_news(configured)
+        return tables.with_news(configured)[0]
 
     stock = "product_id,warehouse_id,quantity_on_hand,updated_at\nP{0},W,1,2024-01-05T10:00:00Z\n".format
     prices = "product_id,country,unit_price,updated_at\nP1,GB,{0},2024-01-05T10:00:00Z\n".format

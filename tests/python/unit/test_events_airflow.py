@@ -19,6 +19,8 @@ from orchestration.events.errors import LossError
 from orchestration.events.lag import Lag, duration, is_to_be_told, lag_of
 from orchestration.events.lander import Limits, Partition
 from orchestration.events.objects import objects_at
+from orchestration.events.silence import Silence, silence_of
+from orchestration.events.silence import is_to_be_told as silence_is_to_be_told
 from orchestration.retries import RetryUnlessToMend
 from support.events import TOPIC, landed, numbered, run, start_of
 from support.events import compare as compare_with_log
@@ -213,6 +215,45 @@ def test_the_lag_goes_from_run_to_run_and_is_told(context, monkeypatch):
     without = context | {"dag_run": SimpleNamespace(logical_date=None)}
     assert not kafka._lag(without, [Partition(0, 0, 10, behind=700)])["told"]
     assert len(told) == 1
+
+
+def test_a_topic_of_which_nothing_comes_is_told_once_a_day_until_something_comes():
+    day = timedelta(days=1)
+    silence = silence_of(0, None, NOW)
+    assert silence == Silence(NOW.isoformat())
+    assert not silence_is_to_be_told(silence, NOW + day - HOUR, day)
+    silence = silence_of(0, silence, NOW + day)
+    assert silence_is_to_be_told(silence, NOW + day, day)
+    told = Silence(silence.since, (NOW + day).date().isoformat())
+    assert silence_of(0, told, NOW + day + HOUR) == told
+    assert not silence_is_to_be_told(told, NOW + day + HOUR, day)
+    assert silence_is_to_be_told(told, NOW + 2 * day, day)
+    assert silence_of(1, told, NOW + 2 * day) == Silence((NOW + 2 * day).isoformat())
+
+
+def test_the_silence_goes_from_run_to_run_and_is_told(context, monkeypatch):
+    told = []
+    monkeypatch.setattr(callbacks, "_post_and_mail", lambda context, message, link: told.append(message))
+    kafka._silence(context, 0, 0)
+    assert told == []
+    since = (datetime.now(UTC) - 25 * HOUR).isoformat(timespec="seconds")
+    context["runs"]["a"] = {"silence of user.events.v1": {"since": since}}
+    kafka._silence(context, 0, 0)
+    [message] = told
+    says = f"🔇 DAG realtime_event_ingestion: no event has come of topic user.events.v1 since {since[:16]}\n"
+    assert message.startswith(says)
+    # The next one knows that; what comes ends it.
+    context["runs"]["b"] = dict(context["said"])
+    kafka._silence(context, 0, 0)
+    assert context["said"]["silence of user.events.v1"]["since"] == since
+    kafka._silence(context, 1, 0)
+    assert context["said"]["silence of user.events.v1"]["since"] > since
+    assert len(told) == 1
+    # One task of several knows of its own partitions.
+    monkeypatch.setattr(settings, "CONSUMERS", 3)
+    context["runs"]["c"] = context["runs"]["a"]
+    kafka._silence(context, 0, 2)
+    assert "of topic user.events.v1, share 2 of 3 of its partitions, since" in told[-1]
 
 
 def test_consuming_says_what_has_landed_and_needs_no_warehouse(kafka_topic, context, connection, tmp_path, monkeypatch):
