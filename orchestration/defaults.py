@@ -29,7 +29,7 @@ DEFAULT_ARGS = {
 }
 
 
-def watched(feed: str | None = None, *, by_day: bool = False, minutes: int | None = None) -> dict[str, Any]:
+def watched(feed: str | None = None, *, by_day: bool = False, minutes: float | None = None) -> dict[str, Any]:
     """What every DAG is given: how its tasks are tried again, and who is told when one fails or a run is late.
 
     An alert names the files that wait to be mended: those of a feed, `by_day` of the run's day alone. A run is late

@@ -14,10 +14,11 @@ from urllib.parse import quote
 
 from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowSensorTimeout
+from airflow.sdk.execution_time.xcom import XCom
 
 from orchestration import arrivals, project, report, settings
 from orchestration.alerts import channels, facts, text
-from orchestration.alerts.unheard import TOLD, Failures, Unheard, callbacks_of, failures, instance_of
+from orchestration.alerts.unheard import TOLD, Failures, Unheard, callbacks_of, failed_too, failures, instance_of
 from orchestration.events.errors import LossError
 from orchestration.events.lag import Lag
 
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # What a load says to the task that tells of the run: that it found nothing new.
 NOTHING_NEW = "nothing_new"
+# What checks that warn leave for who tells of the run.
+WARNED = "warned"
 # What the transform of events says to the load: what has arrived.
 ARRIVED = "arrived"
 
@@ -48,7 +51,10 @@ def tell_success(context: Any, feed: str, news: bool) -> None:
 
 
 def tell_synced(context: Any, news: Mapping[str, int]) -> None:
-    """Posts which feeds the run has loaded, given how many new files each of them had."""
+    """Posts which feeds the run has loaded, given how many new files each of them had, and what checks warn of."""
+    _tell_warnings(context)
+    if not news:
+        return
     totals = {}
     for feed in news:
         files = _asked(facts.loaded, context, feed)
@@ -135,10 +141,12 @@ def tell_failure(context: Any, feed: str | None = None, by_day: bool = False) ->
         else text.RETRY,
         found=found,
         lost=lost,
+        others=failed_too(context),
     )
     _post_and_mail(context, message, link, text.commands(files, found))
     if not isinstance(error, Unheard):
         ti.xcom_push(TOLD, ti.try_number)
+        ti.xcom_push(text.PROBLEM, text.in_short(problem, files or []))
 
 
 def tell_unheard(context: Any) -> None:
@@ -155,35 +163,52 @@ def tell_unheard(context: Any) -> None:
         known = Failures()
     if known.cleared:
         return
+    _tell_warnings(context)
     for task in known.untold:
         for tell in callbacks_of(task):
             tell(context | {"ti": instance_of(task, context), "exception": Unheard(text.UNHEARD)})
     if not known.failed or context["reason"] != "task_failure":
         dag_id, run_id = context["dag"].dag_id, context["run_id"]
-        base = conf.get("api", "base_url", fallback="http://localhost:8080/").rstrip("/")
         message = text.failed(
             dag_id,
             None,
             facts.run_minute(context) or run_id,
             problem=text.REASONS.get(context["reason"], context["reason"]),
             files=[],
-            log_url=(link := f"{base}/dags/{dag_id}/runs/{quote(run_id)}"),
+            log_url=(link := _link_of_run(context)),
             advice=text.RETRY,
         )
         _post_and_mail(context, message, link)
 
 
-def tell_warnings(context: Any) -> None:
-    """Posts what the checks of a table found unusual. A callback of Cosmos, after a test task that has not failed."""
-    ti, results = context["ti"], dict(zip(context["test_names"], context["test_results"], strict=True))
-    if not results:
-        return
-    link = getattr(ti, "log_url", "")
-    message = text.unusual(
-        ti.dag_id, ti.task_id, facts.run_minute(context) or ti.run_id, results, report.failing_rows(), link
-    )
-    log.warning(message)
-    _post(message, link, text.commands(tests=results))
+def keep_warnings(context: Any) -> None:
+    """Keeps what the checks of a task found unusual, for who tells of the run. A callback of Cosmos, after a test task
+    that has not failed."""
+    results = dict(zip(context["test_names"], context["test_results"], strict=True))
+    if results:
+        kept = {"results": results, "rows": report.failing_rows()}
+        log.warning("\n".join(text.unusual_of_task(context["ti"].task_id, **kept)))
+        context["ti"].xcom_push(WARNED, kept)
+
+
+def _tell_warnings(context: Any) -> None:
+    """Posts what the checks of a run found unusual, in one message."""
+    dag, run_id = context["dag"], context["run_id"]
+    kept = {
+        task.task_id: XCom.get_one(key=WARNED, dag_id=dag.dag_id, task_id=task.task_id, run_id=run_id)
+        for task in dag.tasks
+        if getattr(task, "on_warning_callback", None)
+    }
+    kept = {task: one for task, one in kept.items() if one}
+    if kept:
+        run = facts.run_minute(context) or run_id
+        tests = [test for one in kept.values() for test in one["results"]]
+        _post(text.unusual(dag.dag_id, run, kept, link := _link_of_run(context)), link, text.commands(tests=tests))
+
+
+def _link_of_run(context: Any) -> str:
+    base = conf.get("api", "base_url", fallback="http://localhost:8080/").rstrip("/")
+    return f"{base}/dags/{context['dag'].dag_id}/runs/{quote(context['run_id'])}"
 
 
 def tell_long(context: Any, minutes: float) -> None:
@@ -194,7 +219,7 @@ def tell_long(context: Any, minutes: float) -> None:
     _post_and_mail(context, message, link)
 
 
-async def tell_late(context: dict[str, Any], minutes: int | None = None) -> None:
+async def tell_late(context: dict[str, Any], minutes: float | None = None) -> None:
     """Posts and mails that a run is not complete in time, that of a day or, with `minutes`, that of a minute. Airflow's
     triggerer calls it at the deadline."""
     run = context["dag_run"]
@@ -202,7 +227,7 @@ async def tell_late(context: dict[str, Any], minutes: int | None = None) -> None
     if run["state"] not in ("queued", "running") or run["run_type"] == "backfill":
         return
     time = (run["logical_date"] or run["run_after"])[: 16 if minutes else 10]
-    after = f"{minutes} minutes" if minutes else f"{settings.LATE_HOURS:g} hours"
+    after = f"{minutes:g} minutes" if minutes else f"{settings.LATE_HOURS:g} hours"
     message = text.late(run["dag_id"], run["dag_run_id"], time, after)
     await channels.post_and_mail_late(context, text.for_chat(message), *_as_mail(message))
 

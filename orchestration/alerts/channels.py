@@ -5,14 +5,17 @@ Data never waits for alerts: each channel is tried by itself, for seconds, and w
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
 from airflow.providers.smtp.hooks.smtp import SmtpHook
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from orchestration import settings
 
@@ -53,7 +56,7 @@ async def post_and_mail_late(context: Any, posted: str, subject: str, content: s
     }
     for channel, send in sends.items():
         try:
-            await send()
+            await asyncio.wait_for(send(), _most_seconds())
         except Exception as error:
             _failed(channel, error)
 
@@ -70,12 +73,37 @@ def _mail(subject: str, content: str) -> QuickSmtpNotifier:
     )
 
 
+def _most_seconds() -> float:
+    """How long a channel is tried: each of its answers is waited for, and one that comes byte by byte has no end."""
+    return 2 * settings.ALERT_SECONDS
+
+
 def _try(channel: str, send: Callable[[], object]) -> None:
-    try:
-        send()
-    except Exception as error:
-        _failed(channel, error)
+    def sent() -> None:
+        try:
+            send()
+        except Exception as error:
+            problem.append(error)
+
+    problem: list[Exception] = []
+    thread = threading.Thread(target=sent, daemon=True)
+    thread.start()
+    thread.join(_most_seconds())
+    if thread.is_alive():
+        problem.append(TimeoutError(f"not sent within {_most_seconds():g} seconds"))
+    if problem:
+        _failed(channel, problem[0])
 
 
 def _failed(channel: str, error: Exception) -> None:
-    log.error("No message by %s: %s", channel, " ".join(f"{type(error).__name__}: {error}".split())[:300])
+    # The hook of mail says it in its own words.
+    if isinstance(error, AirflowNotFoundException) or isinstance(error.__context__, AirflowNotFoundException):
+        _say_off(channel)
+    else:
+        log.error("No message by %s: %s", channel, " ".join(f"{type(error).__name__}: {error}".split())[:300])
+
+
+@lru_cache  # once a task, however many messages it has
+def _say_off(channel: str) -> None:
+    name = {"chat": settings.CHAT_CONNECTION, "mail": settings.MAIL_CONNECTION}[channel]
+    log.warning("Messages by %s are off: Airflow has no connection %s.", channel, name)

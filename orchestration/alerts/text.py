@@ -18,6 +18,9 @@ STATES = ("received", "current", "superseded", "rejected")
 
 Row = Mapping[str, Any]
 
+# What a task that has failed leaves for who lists many runs: why, on one line.
+PROBLEM = "problem"
+
 NO_FILE = "The day's file has not come. Land it, then clear the run in Airflow."
 MEND = (
     "Land a mended file under the same path, or release a held one; then clear the run in Airflow, all of its tasks. "
@@ -144,12 +147,16 @@ def failed(
     advice: str,
     found: Mapping[str, Sequence[Row]] | None = None,
     lost: Sequence[str] = (),
+    others: Sequence[str] = (),
 ) -> str:
     """What went wrong, where, and what to do; `files` is None if the warehouse could not be asked, `found` has some
-    rows of each test that did not hold, `lost` says what can never be loaded."""
+    rows of each test that did not hold, `lost` says what can never be loaded, `others` which tasks of the run have
+    failed too, each with a message of its own."""
     lines = [f"❌ DAG {dag} failed for {run_date}"]
     if task:
         lines.append(f"Task: {task}")
+    if others:
+        lines.append(f"Failed in this run too: {', '.join(sorted(others))}")
     if problem:
         lines.append(f"Problem: {clipped(problem)}")
     lines.extend(f"Lost: {clipped(one)}" for one in lost[:MOST_FILES])
@@ -169,15 +176,25 @@ def failed(
     return "\n".join([*lines, f"Log: {log_url}", f"What to do: {advice}"])
 
 
-def unusual(
-    dag: str, task: str, run: str, results: Mapping[str, str], found: Mapping[str, Sequence[Row]], log_url: str
-) -> str:
-    """What the checks of a table warn of, with some rows of each; nothing was stopped by it."""
-    lines = [f"⚠️ DAG {dag}, run of {run}: {task} found what is unusual"]
+def in_short(problem: str, files: Sequence[Row]) -> str:
+    """What went wrong, on one line: the files that wait to be mended, if that is it."""
+    return clipped("; ".join(f"{row['state']}: {row['source_file']}, {row['reason']}" for row in files) or problem)
+
+
+def unusual(dag: str, run: str, kept: Mapping[str, Mapping[str, Any]], link: str) -> str:
+    """What the checks of a run warn of, by their tasks; nothing was stopped by it."""
+    lines = [f"⚠️ DAG {dag}, run of {run}: its checks found what is unusual"]
+    for task, one in sorted(kept.items()):
+        lines += unusual_of_task(task, one["results"], one["rows"])
+    return "\n".join([*lines, f"Run: {link}", f"What to do: {NOTHING_STOPPED}"])
+
+
+def unusual_of_task(task: str, results: Mapping[str, str], rows: Mapping[str, Sequence[Row]]) -> list[str]:
+    """What the checks of a task warn of, with some rows of each."""
+    lines = []
     for check, result in sorted(results.items()):
-        lines.append(f"{check}: {clipped(result)}")
-        lines.extend(_found(check, found.get(check, ())))
-    return "\n".join([*lines, f"Log: {log_url}", f"What to do: {NOTHING_STOPPED}"])
+        lines += [f"{task}, {check}: {clipped(result)}", *_found(check, rows.get(check, ()))]
+    return lines
 
 
 def late(dag: str, run: str, run_date: str, after: str) -> str:

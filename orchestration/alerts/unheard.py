@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.sdk.execution_time.xcom import XCom
+
+log = logging.getLogger(__name__)
 
 # What a task says once it has told that it failed: at which try.
 TOLD = "told"
@@ -49,6 +52,17 @@ def failures(context: Any) -> Failures:
                 untold.append(task)
                 break
     return Failures(tuple(failed), tuple(untold))
+
+
+def failed_too(context: Any) -> list[str]:
+    """The other tasks of a run that have failed so far; none if Airflow does not answer."""
+    ti = context["ti"]
+    try:
+        states = RuntimeTaskInstance.get_task_states(ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+    except Exception as error:
+        log.warning("Airflow was not asked which other tasks have failed: %s", error)
+        return []
+    return [name for name, state in states.items() if state == "failed" and name != ti.task_id]
 
 
 def callbacks_of(task: Any) -> list[Any]:

@@ -25,7 +25,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from cosmos import DbtBuildLocalOperator, DbtTestLocalOperator
 
 from orchestration import settings
-from orchestration.alerts.callbacks import tell_failure, tell_synced, tell_warnings
+from orchestration.alerts.callbacks import keep_warnings, tell_failure, tell_synced
 from orchestration.alerts.timers import alert_after
 from orchestration.defaults import CHECKS, NOTIFY, WAITING, watched
 from orchestration.project import ENV, OPERATOR_KWARGS, POOL, use_connections
@@ -75,8 +75,7 @@ with DAG(
     def notify_success() -> None:
         """Tells what was loaded."""
         context = get_current_context()
-        if news := context["ti"].xcom_pull(task_ids="find_new_files", key=NEWS):
-            tell_synced(context, news)
+        tell_synced(context, news=context["ti"].xcom_pull(task_ids="find_new_files", key=NEWS) or {})
 
     find, notify = find_new_files(), notify_success()
     find.operator.ui_color = WAITING
@@ -88,7 +87,7 @@ with DAG(
         pre_execute=ask_of_the_tables_there_are,
         # After what has just come, loaded or not. By the run's date: who is silent sends no file to go by.
         trigger_rule="all_done",
-        on_warning_callback=tell_warnings,
+        on_warning_callback=keep_warnings,
         **OPERATOR_KWARGS,
     )
     freshness.ui_color = CHECKS
@@ -111,7 +110,7 @@ with DAG(
         validate = DbtTestLocalOperator(
             task_id=f"validate_{table.name}",
             select=table.checks,
-            on_warning_callback=tell_warnings,
+            on_warning_callback=keep_warnings,
             **dbt,
             **told,
         )

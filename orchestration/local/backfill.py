@@ -18,6 +18,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from orchestration.alerts.text import PROBLEM
 from orchestration.local.demos.demo import COLOURS, duckdb_file, require_setup
 from orchestration.local.errors import LocalError
 from orchestration.local.landing import land_demo
@@ -27,8 +28,6 @@ from orchestration.local.terminal import command, console
 
 DAG_ID = "daily_sales_etl_v2"
 AT_ONCE = 3
-# Airflow looks every thirty seconds whether a backfill has ended.
-UNTIL_ENDED = 120
 POLL_SECONDS = 1
 
 
@@ -83,9 +82,13 @@ def backfill(client: Airflow, dag_id: str, days: Days, again: bool, out: Console
     found = _unfinished(client, dag_id)
     if found and (_days(found), found["reprocess_behavior"]) == (days, behaviour):
         out.print(f"Going on with the backfill of {dag_id}, {days}, which was interrupted.")
+    elif found:
+        raise LocalError(
+            f"Another backfill of {dag_id}, {_days(found)}, has not ended, and Airflow runs one of a DAG at a time: "
+            f"finish it by `make backfill DAG={dag_id} FROM={_days(found).first} TO={_days(found).last}`, or cancel it "
+            "in Airflow (`make up`), then run this again."
+        )
     else:
-        if found:
-            _wait_until_ended(client, found)
         wanted = _wanted(client, dag_id, days, behaviour)
         if not wanted:
             out.print(f"Nothing to do: {dag_id} has run for every day, {days}. REPROCESS=yes runs them again.")
@@ -106,22 +109,14 @@ def _days(backfill: Mapping[str, Any]) -> Days:
 def _unfinished(client: Airflow, dag_id: str) -> Mapping[str, Any] | None:
     """The backfill of a DAG that is at work; Airflow takes one at a time."""
     newest = client.call("GET", "backfills", params={"dag_id": dag_id, "order_by": "-id", "limit": 1})["backfills"]
-    return newest[0] if newest and newest[0]["completed_at"] is None else None
-
-
-def _wait_until_ended(client: Airflow, found: Mapping[str, Any]) -> None:
-    """Wait for Airflow to see that a backfill has ended, if its runs have."""
-    dag_id, days = found["dag_id"], _days(found)
-    deadline = time.monotonic() + UNTIL_ENDED
-    while client.call("GET", f"backfills/{found['id']}")["completed_at"] is None:
-        unfinished = [run for run in _runs(client, dag_id, days).values() if run["state"] not in FINISHED]
-        if unfinished or time.monotonic() > deadline:
-            raise LocalError(
-                f"Another backfill of {dag_id}, {days}, has not ended, and Airflow runs one of a DAG at a time: finish "
-                f"it by `make backfill DAG={dag_id} FROM={days.first} TO={days.last}`, or cancel it in Airflow "
-                "(`make up`), then run this again."
-            )
-        time.sleep(POLL_SECONDS)
+    if not newest or newest[0]["completed_at"]:
+        return None
+    runs = _runs(client, dag_id, _days(newest[0])).values()
+    if any(run["state"] not in FINISHED for run in runs):
+        return newest[0]
+    # All of it has ended, which Airflow would see within thirty seconds.
+    client.call("PUT", f"backfills/{newest[0]['id']}/cancel")
+    return None
 
 
 def _wanted(client: Airflow, dag_id: str, days: Days, behaviour: str) -> list[str]:
@@ -175,8 +170,7 @@ def _follow(client: Airflow, dag_id: str, days: Days, number: int, out: Console)
             if run["state"] in FINISHED and day not in told:
                 told.add(day)
                 if run["end_date"] and datetime.fromisoformat(run["end_date"]) > begun:
-                    of = sum(one["state"] in FINISHED for one in runs.values())
-                    line = f"  {day}  {run['state']:<8} {_seconds(run):>8}   {of} of {len(days)} days"
+                    line = f"  {day}  {run['state']:<8} {_seconds(run):>8}   {len(told)} of {len(days)} days"
                     out.print(line, style=COLOURS[run["state"]])
         canceled = client.call("GET", f"backfills/{number}")["completed_at"]
         if canceled or all(run["state"] in FINISHED for run in runs.values()):
@@ -207,10 +201,11 @@ def _seconds(run: Mapping[str, Any]) -> str:
 
 
 def _why(client: Airflow, dag_id: str, run_id: str) -> str:
-    """The first task of a run that has failed, and the end of its log."""
+    """The first task of a run that has failed, and what it says of it."""
     for task in client.tasks(dag_id, run_id):
         if task.state == "failed":
-            return f"{task.task}: {client.log(dag_id, run_id, task, lines=1)}"
+            said = client.said(dag_id, run_id, task.task, PROBLEM)
+            return f"{task.task}: {said or 'its process ended without a word'}"
     return ""
 
 

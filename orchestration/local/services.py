@@ -53,7 +53,8 @@ def sole_user(state: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise LocalError(
-                "Another `make run` or `make up` is at work in this folder; wait for it to end, or stop it with Ctrl-C."
+                "Another `make run`, `make up` or `make backfill` is at work in this folder; wait for it to end, or "
+                "stop it with Ctrl-C."
             ) from None
         yield
 

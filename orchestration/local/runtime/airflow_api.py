@@ -159,6 +159,14 @@ class Airflow:
         found = sorted(answer["task_instances"], key=lambda task: task["start_date"] or "later")
         return [TaskState(task["task_id"], task["state"], task["try_number"], task["duration"]) for task in found]
 
+    def said(self, dag_id: str, run_id: str, task: str, key: str) -> str | None:
+        """What a task has left under a key (XCom); None if nothing."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task}/xcomEntries"
+        entries = self.call("GET", path, params={"xcom_key": key})["xcom_entries"]
+        if not entries:
+            return None
+        return self.call("GET", f"{path}/{key}", params={"deserialize": False})["value"]
+
     def wait(
         self, dag_id: str, run_id: str, on_change: Callable[[TaskState], None] = lambda _: None, seconds: float = 300
     ) -> Run:

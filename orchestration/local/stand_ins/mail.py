@@ -1,5 +1,6 @@
 """Mail that keeps what it is sent."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes, policy
@@ -38,6 +39,8 @@ def mail_sink(file: Path) -> Iterator[Sink]:
         right = getattr(shown, "password", b"") == MAIL_PASSWORD.encode()
         return AuthResult(success=right and not sink.refuses, handled=False)
 
+    # It warns of its own use of a name that it calls deprecated.
+    logging.getLogger("mail.log").setLevel(logging.ERROR)
     port = free_port()
     controller = Controller(
         Mailbox(),

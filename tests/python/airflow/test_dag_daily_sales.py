@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -268,24 +269,55 @@ def failed_context(error=None):
     return {"ti": ti, "dag": SimpleNamespace(dag_id=DAG_ID), "dag_run": run, "exception": error}
 
 
-@pytest.fixture(params=["refuses", "hangs"])
+ANSWERS = {
+    "500": b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
+    "429": b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n",
+    # Byte by byte, so that none of them is waited for long.
+    "drips": b"HTTP/1.1 200 OK\r\nContent-Type: " + 60 * b"a" + b"\r\n\r\n",
+}
+
+
+@pytest.fixture(params=["refuses", "hangs", "drips", "500", "429", "no TLS"])
 def dead_endpoint(request):
-    """The port of a server that refuses connections, or takes them and never answers."""
+    """The port of a server that refuses connections, takes them and never answers, or answers badly."""
+    stopped = threading.Event()
+
+    def answer(connection):
+        with connection, suppress(OSError):
+            if request.param == "no TLS":
+                connection.sendall(b"no handshake")
+                return
+            connection.recv(65536)
+            answer = ANSWERS[request.param]
+            for at in range(0, len(answer), size := 1 if request.param == "drips" else len(answer)):
+                connection.sendall(answer[at : at + size])
+                if request.param == "drips" and stopped.wait(0.5):
+                    return
+
+    def serve():
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=server.accept()[:1], daemon=True).start()
+
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
-        if request.param == "hangs":
+        if request.param != "refuses":
             server.listen()
-        yield server.getsockname()[1]
+        if request.param not in ("refuses", "hangs"):
+            threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1], "https" if request.param == "no TLS" else "http"
+        stopped.set()
+        with suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
 
 
 def test_dead_endpoints_cost_seconds_and_raise_nothing(dead_endpoint, monkeypatch, caplog):
     monkeypatch.setattr(settings, "ALERT_SECONDS", 1)
     monkeypatch.setattr(channels.QuickSmtpHook, "timeout", 1)
-    monkeypatch.setenv("AIRFLOW_CONN_SLACK_DEFAULT", f"slackwebhook://:x@http%3A%2F%2F127.0.0.1%3A{dead_endpoint}/")
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_SMTP_DEFAULT",
-        f"smtp://127.0.0.1:{dead_endpoint}/?disable_ssl=true&disable_tls=true&from_email=airflow%40localhost",
-    )
+    port, scheme = dead_endpoint
+    monkeypatch.setenv("AIRFLOW_CONN_SLACK_DEFAULT", f"slackwebhook://:x@{scheme}%3A%2F%2F127.0.0.1%3A{port}/")
+    plain = "&disable_ssl=true&disable_tls=true" if scheme == "http" else ""
+    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", f"smtp://127.0.0.1:{port}/?from_email=airflow%40localhost{plain}")
     start, threads = time.monotonic(), threading.active_count()
     callbacks.tell_failure(failed_context(AirflowSensorTimeout("no file")), feed="sales", by_day=True)
     late = {"dag_id": DAG_ID, "dag_run_id": "r", "state": "running", "run_type": "scheduled"}
@@ -295,7 +327,20 @@ def test_dead_endpoints_cost_seconds_and_raise_nothing(dead_endpoint, monkeypatc
     for channel in ("chat", "mail"):
         assert f"No message by {channel}: " in caplog.text
     # Those of other tests are not counted.
-    assert threading.active_count() - threads < 4
+    assert threading.active_count() - threads < 10
+
+
+def test_without_connections_it_is_said_once_that_messages_are_off(no_credentials, monkeypatch, caplog):
+    for name in ("SLACK", "SMTP"):
+        monkeypatch.delenv(f"AIRFLOW_CONN_{name}_DEFAULT", raising=False)
+    channels._say_off.cache_clear()
+    for _ in range(2):
+        callbacks.tell_failure(failed_context(AirflowSensorTimeout("no file")), feed="sales", by_day=True)
+    said = [record.getMessage() for record in caplog.records if record.name == channels.__name__]
+    assert said == [
+        "Messages by chat are off: Airflow has no connection slack_default.",
+        "Messages by mail are off: Airflow has no connection smtp_default.",
+    ]
 
 
 @pytest.mark.parametrize(

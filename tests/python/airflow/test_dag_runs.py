@@ -2,11 +2,15 @@
 
 import html
 import json
+import re
+import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import UTC, date, datetime
+from io import StringIO
 from pathlib import Path
 
 import duckdb
@@ -15,9 +19,13 @@ import psutil
 import pytest
 from rich.console import Console
 
+from orchestration.local.backfill import Days, backfill
 from orchestration.local.demos import churn_files, events_files
 from orchestration.local.demos import table_files as demo_tables
 from orchestration.local.demos.churn import LOAD, SNAPSHOT, ChurnDemo
+from orchestration.local.errors import LocalError
+from orchestration.local.runtime.processes import Supervised, stop_all
+from orchestration.local.services import DAGS
 from orchestration.local.stand_ins.broker import KAFKA_PASSWORD
 from orchestration.local.stand_ins.chat import CHAT_TOKEN
 from orchestration.local.stand_ins.mail import MAIL_PASSWORD
@@ -39,6 +47,18 @@ def sales(day, count, prefix="s"):
     return (HEADER + "".join(row.format(key=f"{prefix}-{day}-{i}", day=day) for i in range(count))).encode()
 
 
+OURS = Path(__file__).parents[1] / "support" / "dags"
+
+
+def bundle(name, folder):
+    """A folder of DAGs, as Airflow is told of it."""
+    local = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    return {"name": name, "classpath": local, "kwargs": {"path": str(folder)}}
+
+
+BUNDLES = [bundle("dags-folder", DAGS), bundle("tests", OURS)]
+
+
 @pytest.fixture(scope="module")
 def airflow():
     """Airflow with its schedules on, and patience for one poke and for two missed heartbeats only."""
@@ -46,6 +66,9 @@ def airflow():
         "PIPELINES_WAIT_SECONDS": "10",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
+            [bundle("dags-folder", DAGS), bundle("tests", OURS)]
+        ),
     }
     # Not in pytest's own folder: the next pytest that starts takes it from PostgreSQL, which as root is another user.
     with (
@@ -151,10 +174,11 @@ def test_tables_are_synced_each_by_itself_and_an_idle_hour_starts_no_dbt(airflow
         assert "Task: validate_orders" in text
         assert "the header lacks order_total and has total, which the contract does not know" in text
 
-    # Nothing has changed, so the refused file makes no second alert.
-    idle = client.wait(dag_id, client.start(dag_id, "2024-01-03T05:00"))
-    assert idle.state == "success"
-    assert {task.task for task in idle.tasks if task.state != "skipped"} == {"find_new_files"}
+    # Nothing has changed, so the refused file makes no second alert. In the first run of a day freshness is asked.
+    for hour, asked in ((4, {"check_freshness"}), (5, set())):
+        idle = client.wait(dag_id, client.start(dag_id, f"2024-01-03T0{hour}:00"))
+        assert idle.state == "success"
+        assert {task.task for task in idle.tasks if task.state != "skipped"} == {"find_new_files"} | asked
 
     # Mended; an order whose customer has not come is told, and loaded.
     key = demo_tables.path("orders", 1)
@@ -180,6 +204,190 @@ def test_tables_are_synced_each_by_itself_and_an_idle_hour_starts_no_dbt(airflow
     assert (run.state, sync.state, sync.tries) == ("success", "success", 2)
     assert "staging.newest_orders" in client.log(dag_id, run.run_id, sync, lines=200)
     client.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
+
+
+def test_a_sender_that_is_silent_is_told_once_a_day_until_it_sends_again(airflow, told):
+    """The tables are those of the test before, whose files are of 2024-01-03. An hour in which nothing came."""
+    client, dag_id = airflow.airflow, "table_sync"
+    client.unpause(dag_id)
+
+    def run(time_of):
+        ended = client.wait(dag_id, client.start(dag_id, time_of))
+        return ended.state, {task.task: task.tries for task in ended.tasks if task.state not in ("skipped", "success")}
+
+    assert run("2024-01-09T00:00") == ("failed", {"check_freshness": 1, "notify_success": 0})
+    for texts in told():
+        [text] = [html.unescape(text) for text in texts if "2024-01-09T00:00" in text]
+        assert "Task: check_freshness\nProblem: " in text
+        assert "orders_is_fresh: Got 1 result" in text
+        assert "newest_updated_at=2024-01-0" in text
+        assert "What to do: Ask who sends it." in text
+    assert run("2024-01-09T01:00") == ("success", {})
+    assert "2024-01-09T01:00" not in str(told())
+    files = demo_tables.second_hour()
+    for key in (demo_tables.path("orders", 1), demo_tables.path("inventory", 1)):
+        content = files[key].replace(b"2024-01-03", b"2024-01-10")
+        airflow.services.s3.land(key.replace("2024-01-03", "2024-01-10"), content)
+    assert run("2024-01-10T00:00") == ("success", {})
+    client.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
+
+
+def test_one_line_of_a_dag_file_has_it_watched(airflow, told, tmp_path):
+    """A retry is told to nobody; a task and a run that take long are, once; of tasks that fail each says what has
+    failed before it."""
+    client, dag_id, file = airflow.airflow, "watched_in_tests", tmp_path / "what"
+    client.wait_for_dag(dag_id)
+    client.unpause(dag_id)
+    says = {
+        "task": "⏰ DAG watched_in_tests, run of 2024-01-05T01:00: slow has run for 6 s at try 1, and goes on\n",
+        "run": "⏰ DAG watched_in_tests is not complete for 2024-01-05T01:00, 0.2 minutes after it was queued\n",
+    }
+    file.write_text("work")
+    run_id = client.start(dag_id, "2024-01-05T01:00", {"file": str(file)})
+    deadline = time.monotonic() + 120
+    while not all(any(html.unescape(text).startswith(("<pre>" + line, line)) for text in texts)
+                  for texts in told() for line in says.values()):  # fmt: skip
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.5)
+    file.write_text("fail once")
+    run = client.wait(dag_id, run_id)
+    assert (run.state, {task.task: task.tries for task in run.tasks}) == (
+        "success", {"slow": 1, "first": 2, "second": 2}
+    )  # fmt: skip
+    assert [len(texts) for texts in told()] == [2, 2]
+
+    file.write_text("fail")
+    run = client.wait(dag_id, client.start(dag_id, "2024-01-05T02:00", {"file": str(file)}))
+    assert (run.state, {task.task: task.tries for task in run.tasks}) == (
+        "failed", {"slow": 1, "first": 4, "second": 4}
+    )  # fmt: skip
+    for texts in told():
+        texts = [html.unescape(text) for text in texts if "2024-01-05T02:00" in text]
+        assert [text.count("\nProblem: broken ") for text in texts] == [1, 1]
+        others = [re.findall("\nFailed in this run too: (first|second)\n", text) for text in texts]
+        assert max(map(len, others)) == 1
+
+
+def test_a_backfill_whose_scheduler_is_killed_ends_each_day_once(airflow, scheduled, told, second_scheduler):
+    """Six days, three at a time, of which one has no file; then the same again."""
+    client, out, dag_id = airflow.airflow, Console(quiet=True), airflow.dag_id
+    days, expected = Days(date(2024, 3, 1), date(2024, 3, 6)), Reference()
+    for day in map(str, days):
+        if day != "2024-03-05":
+            airflow.land(day, sales(day, 10))
+            expected.load({f"raw/sales/{day}/sales_export.csv": sales(day, 10)})
+    at_once = []
+
+    def states():
+        runs = client.call("GET", f"dags/{dag_id}/dagRuns", params={"logical_date_gte": "2024-03-01T00:00:00Z",
+            "logical_date_lte": "2024-03-07T00:00:00Z"})["dag_runs"]  # fmt: skip
+        at_once.append(sum(run["state"] == "running" for run in runs))
+        return {run["logical_date"][:10]: (run["state"], run["end_date"]) for run in runs}
+
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(backfill, client, dag_id, days, False, out)
+        deadline = time.monotonic() + 180
+        while sum(state == "success" for state, _ in states().values()) < 1:
+            assert time.monotonic() < deadline, states()
+            time.sleep(0.2)
+        kill_scheduler()
+        with pytest.raises(LocalError, match="Airflow's scheduler has ended unexpectedly"):
+            first.result(timeout=60)
+    ended = {day: state for day, state in states().items() if state[0] == "success"}
+    second_scheduler()
+    with pytest.raises(LocalError, match="Another backfill of daily_sales_etl_v2, 2024-03-01 to 2024-03-06, has not"):
+        backfill(client, dag_id, Days(date(2024, 3, 4), date(2024, 3, 8)), False, out)
+    out = Console(file=StringIO(), width=200)
+    assert backfill(client, dag_id, days, False, out) is False
+    said = out.file.getvalue()
+    assert "Going on with the backfill" in said
+    assert re.search(r"2024-03-05 +failed .*wait_for_sales_file: raw/sales/2024-03-05/sales_export.csv has not", said)
+    assert said.endswith("5 of 6 days have ended well.\n")
+    last = states()
+    assert {day: state for day, (state, _) in last.items()} == {
+        str(day): "failed" if str(day) == "2024-03-05" else "success" for day in days
+    }
+    # What had ended well was not run again.
+    assert {day: last[day] for day in ended} == ended
+    assert max(at_once) == 3
+    for day in map(str, days):
+        compare_day(airflow, expected, day)
+
+    # The file has come: that day alone is run.
+    airflow.land("2024-03-05", sales("2024-03-05", 10))
+    expected.load({f"raw/sales/{day}/sales_export.csv": sales(day, 10) for day in map(str, days)})
+    assert backfill(client, dag_id, days, False, Console(quiet=True)) is True
+    assert {day: state for day, state in states().items() if day != "2024-03-05"} == {
+        day: state for day, state in last.items() if day != "2024-03-05"
+    }
+    compare_day(airflow, expected, "2024-03-05")
+    # Nothing of it is late or waits for anybody.
+    assert not [text for texts in told() for text in texts if "⏰" in text and "2024-03" in text]
+    with pytest.raises(LocalError, match="table_sync runs more often than once a day and takes whatever has come"):
+        backfill(client, "table_sync", days, False, out)
+    with pytest.raises(LocalError, match="FROM=2023-12-31 is before 2024-01-01, when daily_sales_etl_v2 begins"):
+        backfill(client, dag_id, Days(date(2023, 12, 31), date(2024, 1, 2)), False, out)
+
+
+def test_the_dag_that_catches_up_begins_at_its_first_day_and_ends_in_the_same_state(airflow, scheduled):
+    client, dag_id, expected = airflow.airflow, "sales_etl", Reference()
+    days = ["2024-01-01", "2024-01-02"]
+    for day in days:
+        airflow.land(day, sales(day, 10))
+        expected.load({f"raw/sales/{day}/sales_export.csv": sales(day, 10)})
+    client.wait_for_dag(dag_id)
+    assert client.call("GET", f"dags/{dag_id}")["is_paused"]
+    client.unpause(dag_id)
+    asked = {"order_by": "logical_date", "limit": 3}
+    deadline = time.monotonic() + 180
+    while True:
+        runs = client.call("GET", f"dags/{dag_id}/dagRuns", params=asked)["dag_runs"]
+        if len(runs) == 3 and {run["state"] for run in runs} <= {"success", "failed"}:
+            break
+        assert time.monotonic() < deadline, runs
+        time.sleep(0.5)
+    client.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
+    client.end_unfinished(dag_id)
+    # Of the third day no file has come, which holds up nothing.
+    assert [(run["logical_date"][:10], run["state"]) for run in runs] == [
+        ("2024-01-01", "success"), ("2024-01-02", "success"), ("2024-01-03", "failed")
+    ]  # fmt: skip
+    for day in days:
+        compare_day(airflow, expected, day)
+
+
+def scheduler():
+    """The process of Airflow's scheduler, of all that this one has started."""
+    [found] = [
+        one for one in psutil.Process().children(recursive=True)
+        if one.cmdline()[1:4] == ["-m", "airflow", "scheduler"]
+    ]  # fmt: skip
+    return found
+
+
+def kill_scheduler():
+    """As a machine does that is gone: with all its workers and their tasks."""
+    parent = scheduler()
+    for process in [parent, *parent.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def second_scheduler(airflow):
+    """Starts one in place of one that was killed."""
+    started = []
+
+    def start():
+        env, folder = airflow.services.env, airflow.warehouse.parent
+        command = [sys.executable, "-m", "airflow", "scheduler", "--skip-serve-logs"]
+        started.append(
+            Supervised("the second scheduler", command, log=folder / "second.log", env=env, cwd=env["AIRFLOW_HOME"])
+        )
+        airflow.airflow.check = started[0].check
+
+    yield start
+    stop_all(started)
 
 
 def test_events_are_landed_and_loaded_once_each_whatever_is_killed(airflow, told):

@@ -114,15 +114,21 @@ def test_synced_names_each_table_with_its_news():
 
 def test_unusual_names_each_check_with_rows_and_what_shows_the_rest():
     results, found = {"b": "Got 1\nresult", "a": "x"}, {"b": [{"customer_id": "C\n7", "rows_without": "2"}]}
-    told = messages.unusual("table_sync", "validate_orders", "2024-01-05T10:00", results, found, "http://log")
-    assert told.splitlines()[:7] == [
-        "⚠️ DAG table_sync, run of 2024-01-05T10:00: validate_orders found what is unusual",
-        "a: x",
+    kept = {
+        "validate_orders": {"results": results, "rows": found},
+        "check_freshness": {"results": {"c": "y"}, "rows": {}},
+    }
+    told = messages.unusual("table_sync", "2024-01-05T10:00", kept, "http://run")
+    assert told.splitlines()[:9] == [
+        "⚠️ DAG table_sync, run of 2024-01-05T10:00: its checks found what is unusual",
+        "check_freshness, c: y",
+        "  All of it: .venv/bin/dbt show --limit 1000 --output json --select c",
+        "validate_orders, a: x",
         "  All of it: .venv/bin/dbt show --limit 1000 --output json --select a",
-        "b: Got 1 result",
+        "validate_orders, b: Got 1 result",
         "  customer_id=C 7, rows_without=2",
         "  All of it: .venv/bin/dbt show --limit 1000 --output json --select b",
-        "Log: http://log",
+        "Run: http://run",
     ]
 
 
@@ -183,6 +189,6 @@ def test_a_name_that_cannot_be_typed_says_so():
 
 
 def test_the_command_of_a_check_is_code_in_chat():
-    told = messages.unusual("table_sync", "t", "r", {"orders_are_new": "x"}, {}, "http://log")
+    told = messages.unusual("table_sync", "r", {"t": {"results": {"orders_are_new": "x"}, "rows": {}}}, "http://log")
     chat = messages.for_chat(told, "http://log", messages.commands(tests=["orders_are_new"]))
     assert "  All of it: `.venv/bin/dbt show --limit 1000 --output json --select orders_are_new`\n" in chat
