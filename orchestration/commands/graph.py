@@ -1,18 +1,22 @@
-"""Draws the DAGs as Mermaid, from their files alone: writes docs/graph.md."""
+"""Draws the DAGs as Mermaid, from their files alone: docs/graph.md, and in the README the steps of daily sales."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-HEADER = "# The DAGs\n\nDrawn by `make graph`: every dbt model is a task in the group of its folder."
+HEADER = "# The DAGs\n\nDrawn by `make graph`."
+IN_README = "daily_sales_etl_v2"
+# Between these the README has the steps.
+BEGIN, END = "<!-- steps: make graph -->\n", "<!-- /steps -->\n"
 
 
-def main() -> None:
-    """Draws all DAGs on one page."""
+def pages() -> dict[Path, str]:
+    """What the pages with drawings shall say, by file; leaves with Airflow's words if a DAG file cannot be read."""
     # Before Airflow is imported: it makes its home when it is, and logs what it reads.
     os.environ.setdefault("AIRFLOW_HOME", str(PROJECT / ".local" / "graph"))
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
@@ -27,7 +31,27 @@ def main() -> None:
         for task in sorted(dag.tasks, key=lambda task: task.task_id):
             lines += [f"  {_id(task.task_id)} --> {_id(after)}" for after in sorted(task.downstream_task_ids)]
         lines.append("```")
-    (PROJECT / "docs" / "graph.md").write_text("\n".join(lines) + "\n")
+    readme = PROJECT / "README.md"
+    steps = "\n".join(["```mermaid", "flowchart LR", *_steps(bag.dags[IN_README]), "```\n"])
+    drawn = re.sub(f"{BEGIN}.*?{END}", lambda _: BEGIN + steps + END, readme.read_text(), flags=re.DOTALL)
+    return {PROJECT / "docs" / "graph.md": "\n".join(lines) + "\n", readme: drawn}
+
+
+def main() -> None:
+    """Writes the pages."""
+    for path, text in pages().items():
+        path.write_text(text)
+
+
+def _steps(dag) -> Iterator[str]:
+    """A DAG whose groups are nodes."""
+    for name, child in dag.task_group.children.items():
+        yield f'  {_id(name)}["{name}"]'
+        yield from _colour(name, child, "  ")
+    ways = {
+        (task.task_id.split(".")[0], after.split(".")[0]) for task in dag.tasks for after in task.downstream_task_ids
+    }
+    yield from sorted(f"  {before} --> {after}" for before, after in ways if before != after)
 
 
 def _draw(group, indent: str) -> Iterator[str]:
@@ -41,8 +65,12 @@ def _draw(group, indent: str) -> Iterator[str]:
             yield f"{indent}end"
         else:
             yield f'{indent}{_id(name)}["{label}"]'
-            if child.ui_color != type(child).ui_color:
-                yield f"{indent}style {_id(name)} fill:{child.ui_color}"
+            yield from _colour(name, child, indent)
+
+
+def _colour(name: str, child, indent: str) -> Iterator[str]:
+    if child.ui_color != type(child).ui_color and not hasattr(child, "children"):
+        yield f"{indent}style {_id(name)} fill:{child.ui_color}"
 
 
 def _id(name: str) -> str:
