@@ -119,6 +119,10 @@ docs: setup ## The dbt docs site, as one page: target/static_index.html
 graph: setup ## Airflow's DAGs as Mermaid: docs/graph.md
 	$(BIN)/python -m orchestration.commands.graph
 
+.PHONY: screenshots
+screenshots: setup ## Pictures of Airflow's UI, where there is a chromium: docs/images
+	@$(BIN)/python -m orchestration.local.screenshots
+
 .PHONY: lint
 lint: setup ## ruff, the contracts and sqlfluff
 	$(BIN)/ruff check .
