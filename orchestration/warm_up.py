@@ -1,18 +1,18 @@
-"""Load what dbt tasks need once, in Airflow's scheduler, so that the tasks it forks need not.
+"""Load what dbt tasks need once, in the process that tasks are forks of, so that the tasks need not.
 
-With the LocalExecutor a task is a fork of the scheduler. A dbt task spends most of its time not on its model
-but on imports and on caches that each new process builds again; a scheduler that has parsed the project once
-hands them all down, and a dbt task costs a third.
+That is Airflow's scheduler with the LocalExecutor, and a Celery worker with the CeleryExecutor. A dbt task spends most
+of its time not on its model but on imports and on caches that each new process builds again; a parent that has parsed
+the project once hands them all down, and a dbt task costs a third.
 
-To use it, put this into `$AIRFLOW_HOME/config/airflow_local_settings.py` (other executors: it does nothing useful
-there, leave it out):
+To use it, put this into `$AIRFLOW_HOME/config/airflow_local_settings.py`, everywhere alike:
 
     from orchestration.warm_up import warm_up_scheduler
 
     warm_up_scheduler()
 
 It opens no connection to the warehouse: DuckDB's threads do not survive a fork, and every task would hang. Whatever
-goes wrong in it is logged, and the scheduler starts all the same.
+goes wrong in it is logged, and its process starts all the same. Where each task is a process of its own, as on
+Kubernetes, it does nothing.
 """
 
 import gc
@@ -42,8 +42,8 @@ QUIETLY = ("--quiet", "--no-write-json", "--no-version-check", "--log-level-file
 
 
 def warm_up_scheduler() -> None:
-    """Warm up if this process is the scheduler; never raises."""
-    if sys.argv[1:2] != ["scheduler"]:
+    """Warm up if tasks are forks of this process; never raises."""
+    if sys.argv[1:2] != ["scheduler"] and sys.argv[1:3] != ["celery", "worker"]:
         return
     threads = threading.active_count()
     try:

@@ -48,6 +48,11 @@ class Supervised:
             )
 
     @property
+    def pid(self) -> int:
+        """The process that everything of the command descends from."""
+        return self._supervisor.pid
+
+    @property
     def running(self) -> bool:
         """Whether the command is still at work."""
         return self._supervisor.poll() is None
