@@ -15,15 +15,22 @@
             {{ change }}
         {% endcall %}
     {%- endfor %}
-    {#- Files are loaded by a cursor of their own, which cannot write a table that another transaction alters. -#}
-    {%- if changes -%}{%- do adapter.commit() -%}{%- endif -%}
-    {%- set before = last_landing() -%}
+    {% call statement('last_landing', fetch_result=true) %}
+        select coalesce(max(landing_id), 0) from {{ ref('landed_files') }}
+    {% endcall %}
+    {#- Files are loaded by a cursor of their own, which cannot write a table that another transaction alters; and this
+        one would not see what they have brought. -#}
+    {% do adapter.commit() %}
     {% do load_new_files(
         relation, ref('landed_files'), ref('refused_files'), feed, contract, run_date()
     ) %}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {#- What is new is the result, by which Airflow tells whether anything was. -#}
-    {%- set landed = count_landings(feed.name, before) -%}
+    {% call statement('landed', fetch_result=true) %}
+        select count(*) from {{ ref('landed_files') }}
+        where landing_id > {{ load_result('last_landing')['data'][0][0] }} and {{ of_feed(feed.name) }}
+    {% endcall %}
+    {%- set landed = load_result('landed')['data'][0][0] -%}
     {% do store_raw_result(name='main', message='loaded', code='loaded', rows_affected=landed) %}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {% do adapter.commit() %}
@@ -31,19 +38,6 @@
 
     {{ return({'relations': [relation]}) }}
 {% endmaterialization %}
-
-
-{#- The number of the newest landing; 0 before the first. -#}
-{% macro last_landing() %}
-    {{ return(run_query('select coalesce(max(landing_id), 0) from ' ~ ref('landed_files')).rows[0][0]) }}
-{% endmacro %}
-
-
-{#- How many contents of a feed have landed since. -#}
-{% macro count_landings(feed, before) %}
-    {%- set since = 'landing_id > ' ~ before ~ ' and ' ~ of_feed(feed) -%}
-    {{ return(run_query('select count(*) from ' ~ ref('landed_files') ~ ' where ' ~ since).rows[0][0]) }}
-{% endmacro %}
 
 
 {#- The statements after which a raw table has all columns of the contract, or of messages. -#}

@@ -105,6 +105,8 @@ def test_files_of_a_day_are_mended_restated_taken_away_and_sent_twice(
     # though it comes later.
     well = {mended: file(day), twice: file(day, prefix="twice"), first: file(day, prefix="copy")}
     assert not load(warehouse, expected, well, day).red
+    # Though it is not the first load of this warehouse.
+    assert not report.found_nothing_new()
     rows = "select current_rows, superseded_rows from prod.load_ledger where source_file = '{}'"
     assert warehouse.query(rows.format(first)) == [(19, 0)]
     assert warehouse.query(rows.format(copy)) == [(0, 19)]

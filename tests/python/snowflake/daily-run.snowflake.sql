@@ -979,7 +979,8 @@ values
 
 commit;
 
-select count(*) from analytics.staging.landed_files where landing_id > 1 and split_part(source_file, '/', 2) = 'sales';
+select count(*) from analytics.staging.landed_files
+        where landing_id > 1 and split_part(source_file, '/', 2) = 'sales';
 
 
 -- model.reference_pipeline.refused_files
