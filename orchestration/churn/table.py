@@ -16,7 +16,8 @@ from orchestration.churn.errors import RefusedError
 
 INTEGER = r"^-?(0|[1-9][0-9]{0,17})$"
 DIVIDERS = (",", ";", "\t", "|")
-NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+# An infinite number is one, so that it is told.
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-9]+)?|(?i:inf|infinity))$"
 # What stands for nothing in a column of numbers; in one of texts it may be a category.
 NO_NUMBER = pa.array(["NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "-", "?"])
 
@@ -104,6 +105,8 @@ def ordered_ids(table: pa.Table, name: str) -> tuple[pa.Array, pa.Array]:
     ids = column(table, name, "the id").combine_chunks()
     if pa.types.is_dictionary(ids.type):
         ids = ids.cast(ids.type.value_type)
+    if pa.types.is_string_view(ids.type) or pa.types.is_null(ids.type):
+        ids = ids.cast(pa.string())
     if pa.types.is_nested(ids.type):
         raise RefusedError(f"The id {name} is of the type {ids.type}: it must be text or a number.")
     missing = pc.sum(pc.or_(pc.is_null(ids, nan_is_null=True), _is_blank(ids))).as_py()
