@@ -461,7 +461,7 @@ POINTS = [
     *(("Create", number, before) for number in (1, 2, 3) for before in (True, False)),
     *((name, 1, before) for name in ("CreateModel", "CreateEndpointConfig", "UpdateEndpoint", "DeleteEndpointConfig",
                                      "DeleteModel") for before in (True, False)),
-    *(("DescribeEndpoint", number, False) for number in range(1, 9)),
+    *(("DescribeEndpoint", number, False) for number in range(1, 8)),
 ]  # fmt: skip
 
 
