@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from bench import airflow, document, events, statements
+from bench import airflow, churn, document, events, statements
 from bench import tables as bench_tables
 from bench.bench import MILLION, PROJECT, Batch, Bench
 from bench.measure import Cost
@@ -70,7 +70,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.split("\n")[0])
     parser.add_argument("--folder", type=Path, default=PROJECT / ".local" / "bench", help="kept between benches")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each measurement, of which the best counts")
-    names = ["goals", "flatness", "storage", "airflow", "tables", "events", "statements", "sizes"]
+    names = ["goals", "flatness", "storage", "airflow", "tables", "events", "churn", "statements", "sizes"]
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="what to measure anew")
     options = parser.parse_args()
     console = Console()
@@ -84,6 +84,7 @@ def main() -> int:
             "airflow": airflow.overhead,
             "tables": bench_tables.tables,
             "events": events.events,
+            "churn": churn.churn,
             "statements": statements.statements,
             "sizes": sizes,
         }

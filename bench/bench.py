@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,9 +94,15 @@ class Bench:
 
     def dbt(self, root: Path | str, warehouse: Path, env: dict[str, str] | None = None) -> Cost:
         """One `dbt build` of what is new below a landing root."""
+        return self.run_dbt(BUILD, root, warehouse, env)
+
+    def run_dbt(
+        self, command: Sequence[str], root: Path | str, warehouse: Path, env: dict[str, str] | None = None
+    ) -> Cost:
+        """One command of dbt."""
         options = ["--profiles-dir", str(self.profiles), "--target-path", str(self.folder / "target")]
         places = {"LANDING_ROOT": str(root), "WAREHOUSE_PATH": str(warehouse), "DBT_TARGET": "duckdb"}
-        return run([str(BIN / "dbt"), *FLAGS, *BUILD, *options], {**places, **(env or {})}, PROJECT)
+        return run([str(BIN / "dbt"), *FLAGS, *command, *options], {**places, **(env or {})}, PROJECT)
 
     def baseline(self, root: Path, file: str, warehouse: Path) -> Cost:
         """The same load by pure DuckDB."""

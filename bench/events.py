@@ -19,7 +19,7 @@ from pathlib import Path
 
 import duckdb
 
-from bench.bench import BIN, FLAGS, MILLION, PROJECT, Bench
+from bench.bench import MILLION, PROJECT, Bench
 from bench.document import Line
 from bench.measure import Cost, run
 from orchestration.events import chain
@@ -61,7 +61,10 @@ order by n
 """
 # How many different events are among the first so many.
 DISTINCT = "select n from range({count}) as r (n) where n % 50 <> 49"
-BUILD = ("build", "--exclude-resource-type", "unit_test", "--selector", "realtime_event_ingestion")
+BUILD = (
+    *("build", "--exclude-resource-type", "unit_test"),
+    *("--selector", "realtime_event_ingestion", "--indirect-selection", "cautious"),
+)
 # What a year of runs every five minutes leaves behind.
 RUNS_A_YEAR = 365 * 288
 
@@ -179,10 +182,7 @@ def warehouse(bench: Bench) -> Path:
 
 def build(bench: Bench, root: Path) -> Cost:
     """One `dbt build` of events."""
-    options = ["--indirect-selection", "cautious", "--profiles-dir", str(bench.profiles)]
-    options += ["--target-path", str(bench.folder / "target")]
-    places = {"LANDING_ROOT": str(root), "WAREHOUSE_PATH": str(warehouse(bench)), "DBT_TARGET": "duckdb"}
-    return run([str(BIN / "dbt"), *FLAGS, *BUILD, *options], places, PROJECT)
+    return bench.run_dbt(BUILD, root, warehouse(bench))
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,10 @@ def train(context: Any) -> dict[str, Any]:
 
 
 def deploy(context: Any, trained: dict[str, Any]) -> dict[str, Any]:
-    """Deploys the model of a run if it has earned that, and lands the decision; returns the run with it."""
+    """Deploys the model of a run if it has earned that, and lands the decision; returns the run, and its card."""
     from orchestration.churn.results import from_plain, land_run, plain
     from orchestration.churn.runs import deploy_run
+    from orchestration.churn.store import ROOT, Stored
 
     use_connections(context, None)
     run = from_plain(trained)
@@ -79,15 +80,17 @@ def deploy(context: Any, trained: dict[str, Any]) -> dict[str, Any]:
         log.warning(note)
     log.info("Decision: %s. %s", decided.decision, decided.why)
     land_run(objects, *place, decided)
-    return plain(decided)
+    return plain(decided) | {"card": Stored(ROOT, decided.model_hash).page}
 
 
-def score(context: Any, decided: dict[str, Any]) -> dict[str, Any]:
-    """Scores the newest snapshot with the model that serves, lands that, and says how far customers have moved."""
+def score(context: Any) -> dict[str, Any]:
+    """Scores the newest snapshot with the model that serves, lands that, and says how far customers have moved.
+
+    Which one that is the endpoint says, for the run may have trained or deployed none.
+    """
     from orchestration.churn.deploying import Serving, deployed
     from orchestration.churn.results import land_scores
     from orchestration.churn.runs import drift_run, score_run
-    from orchestration.churn.store import ROOT, Stored
 
     use_connections(context, None)
     now = deployed(_client(), Serving())
@@ -107,7 +110,6 @@ def score(context: Any, decided: dict[str, Any]) -> dict[str, Any]:
         "scored": len(scores),
         "snapshot": snapshot.isoformat(),
         "drift": drift,
-        "card": Stored(ROOT, decided["model_hash"]).page,
     }
 
 

@@ -85,10 +85,12 @@ from {{ ref('clean_' ~ feed) }}
 
 
 {#- Every version of each key that a file in force holds, with the time in which it was the newest: a function of the
-    files alone. Of versions with one `updated_at` the one that would win counts. -#}
+    files alone. Of versions with one `updated_at` the one that would win counts. Those of most keys are never put in
+    order: they have one. -#}
 {% macro version_rows(feed) %}
 {{ config(materialized='view', tags=[feed]) }}
 -- depends_on: {{ ref('newest_' ~ feed) }}, {{ ref('landed_files') }}
+{%- set key = feed_of(feed).key if execute else [] %}
 with in_force as (
 
     {{ landings_in_force(ref('load_ledger'), feed) }}
@@ -101,24 +103,57 @@ versions as (
     from {{ ref('typed_' ~ feed) }} as typed
     inner join in_force on typed.landing_id = in_force.landing_id
     where typed.reject_reasons is null
-    {%- if execute %}
-    qualify row_number() over (
-        partition by {{ key_list(feed_of(feed).key, 'typed') }}, typed.updated_at
-        order by {{ newest_first(feed_of(feed), contract_names(feed), row='typed') }}
-    ) = 1
-    {%- endif %}
+
+),
+{% if execute %}
+several as (
+
+    select {{ key_list(key) }}
+    from versions
+    group by {{ key_list(key) }}
+    having count(*) > 1
+
+),
+
+-- The newest first: the one before is that by which a version was replaced.
+in_order as (
+
+    select
+        versions.*,
+        lag(updated_at) over (
+            partition by {{ key_list(key) }}
+            order by {{ newest_first(feed_of(feed), contract_names(feed)) }}
+        ) as replaced_at
+    from versions
+    where {{ key_value(key) }} in (select {{ key_list(key) }} from several)
+
+),
+
+all_versions as (
+
+    select *
+    from in_order
+    where replaced_at is null or replaced_at > updated_at
+
+    union all
+
+    select
+        versions.*,
+        null as replaced_at
+    from versions
+    where {{ key_value(key) }} not in (select {{ key_list(key) }} from several)
 
 )
-
+{% endif %}
 select
     {% for column in contract_names(feed) -%}
     {{ column }},
     {% endfor -%}
     updated_at as valid_from,
     {% if execute -%}
-    lead(updated_at) over (partition by {{ key_list(feed_of(feed).key) }} order by updated_at) as valid_to,
+    replaced_at as valid_to,
     {% endif -%}
     source_file,
     source_record
-from versions
+from {{ 'all_versions' if execute else 'versions' }}
 {% endmacro %}

@@ -130,7 +130,7 @@ def model(dag: str, run: str, decided: Row, measures: Mapping[str, Mapping[str, 
         f"Decision: {decided['decision']}. {decided['why']}",
     ]
     if scored["serving"]:
-        lines.append(f"Scored {scored['scored']:,} customers of {scored['snapshot']}; card: {scored['card']}")
+        lines.append(f"Scored {scored['scored']:,} customers of {scored['snapshot']}; card: {decided['card']}")
     else:
         lines.append("No model serves, so no customer was scored.")
     return "\n".join([*lines, *(f"⚠️ Drift: {clipped(one)}" for one in scored["drift"])])

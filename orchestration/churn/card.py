@@ -18,7 +18,7 @@ from orchestration.churn.training import HELD_OUT_OF, PARAMETERS, SPLIT, Trained
 
 FORMAT = 1
 ENCODING = (
-    "Numbers as they are; a category as its index in `categories`, from 0; what is unknown, or no category of the "
+    "Numbers as they are; a category as its index in the list of its feature, from 0; what is unknown, or not in the "
     "list, is empty. A row of text/csv has the features in this order, without the id and without a header."
 )
 Card = dict[str, Any]

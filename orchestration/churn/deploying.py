@@ -18,9 +18,11 @@ from orchestration.churn.endpoint import (
     FAILED,
     IN_SERVICE,
     LATER,
+    MOVING,
     UNCHANGED,
     Client,
     Endpoint,
+    described,
     found_or_none,
     is_there_already,
     plain,
@@ -115,21 +117,24 @@ def deploy(client: Client, stored: Stored, serving: Serving, instead_of: Deploye
         _check_serves(before)
         if before.configuration == wanted:
             return Deployment(wanted, wanted, False, f"The endpoint {name} serves this very model: nothing to deploy.")
-        if before.configuration != (instead_of and instead_of.configuration):
-            raise DeploymentError(
-                f"The endpoint {name} now serves with {before.configuration}, with which this model was not compared: "
-                f"another run was at work. {UNCHANGED} Run this again."
-            )
+        _check_compared(before, instead_of)
     _create_model(client, stored, serving)
     _create_configuration(client, stored.hash, serving)
     if before and _never_served(before):
         _delete(client, name, serving)
         before = None
+    if before:
+        # Once more, for that has taken seconds.
+        _check_compared(described(client, name), instead_of)
     _change(client, before, wanted, serving)
+    # SageMaker has no change on a condition. As long as it is at work it says what served when it began.
+    began, why = described(client, name, LATER), f"The endpoint {name} serves it."
+    if before and began and began.status in MOVING and began.configuration not in (before.configuration, wanted):
+        before = began
+        why += f" Another run had let it serve with {before.configuration} a moment before, which was not compared."
     after = settled(client, name, serving.seconds, serving.every, LATER)
     _check_changed(before, after, wanted, name)
-    was = before.configuration if before else None
-    return Deployment(was, wanted, True, f"The endpoint {name} serves it.")
+    return Deployment(before.configuration if before else None, wanted, True, why)
 
 
 def _check(serving: Serving, stored: Stored) -> None:
@@ -143,6 +148,14 @@ def _check(serving: Serving, stored: Stored) -> None:
     if len(serving.configuration(stored.hash)) > MOST_NAME:
         most = MOST_NAME - HASH - SETTINGS_HASH - 2
         raise DeploymentError(f"PIPELINES_ENDPOINT is {serving.endpoint}: it may have {most} characters. {UNCHANGED}")
+
+
+def _check_compared(found: Endpoint | None, instead_of: Deployed | None) -> None:
+    if found and found.configuration != (instead_of and instead_of.configuration):
+        raise DeploymentError(
+            f"The endpoint {found.name} now serves with {found.configuration}, with which this model was not compared: "
+            f"another run was at work. {UNCHANGED} Run this again."
+        )
 
 
 def _check_serves(found: Endpoint) -> None:
@@ -232,6 +245,11 @@ def _check_changed(before: Endpoint | None, after: Endpoint | None, wanted: str,
     if before and after.status == IN_SERVICE and after.configuration == before.configuration:
         raise DeploymentError(
             f"The endpoint {name} did not take {wanted}: {reason}. It serves with {before.configuration} as before."
+        )
+    if after.status == IN_SERVICE:
+        raise DeploymentError(
+            f"The endpoint {name} serves with {after.configuration}, and not with {wanted}: another run was at work "
+            "and has deployed its own. Run this again."
         )
     if before is None and _never_served(after):
         raise DeploymentError(f"The endpoint {name} could not be created: {reason}. Mend that, and run this again.")

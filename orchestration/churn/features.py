@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,10 @@ from orchestration.churn.table import column, typed
 # A text with more different values is a name or a remark, not a category.
 MOST_CATEGORIES = 50
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T].*)?$"
+# Numbers as people write them: with a currency, a percent sign, or a comma.
+WRITTEN = r"^[+-]?[$€£]? ?[0-9][0-9.,' ]* ?[%$€£]?$"
+# What pandas calls the index of a data frame that it writes, or reads back.
+INDEX = re.compile(r"__index_level_[0-9]+__|Unnamed: [0-9]+|")
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,9 @@ def choose(table: pa.Table, others: Sequence[str], names: Sequence[str] | None =
     features, left_out = [], {}
     for name in names or [name for name in table.column_names if name not in others]:
         values = typed(column(table, name, "a feature"))
-        if (why := _no_feature(values)) is None:
+        if not names and INDEX.fullmatch(name):
+            left_out[name or '""'] = "the index of a data frame"
+        elif (why := _no_feature(values)) is None:
             features.append(_feature(name, values))
         elif names:
             raise RefusedError(f"The feature {name} is {why}: it must be of numbers or of categories.")
@@ -80,13 +87,19 @@ def _no_feature(values: pa.ChunkedArray) -> str | None:
     if values.null_count < len(values) and pc.all(pc.match_substring_regex(values, DATE)).as_py():
         return "a text of dates"
     different = pc.count_distinct(values).as_py()
-    return f"a text with {different:,} different values" if different > MOST_CATEGORIES else None
+    if different <= MOST_CATEGORIES:
+        return None
+    if pc.all(pc.match_substring_regex(values, WRITTEN)).as_py():
+        return "a text of numbers that are not written like 1234.5"
+    return f"a text with {different:,} different values"
 
 
 def _feature(name: str, values: pa.ChunkedArray) -> Feature:
     known = pc.unique(values.drop_null())
     if len(known) < 2:
-        what = f"is {known[0].as_py()!r} in every row that has it" if len(known) else "is unknown in every row"
+        one = known[0].as_py() if len(known) else None
+        shown = f"{one:g}" if isinstance(one, float) else repr(one)
+        what = "is unknown in every row" if one is None else f"is {shown} in every row that has it"
         raise RefusedError(f"The feature {name} is constant: it {what}. Leave the column out (--leave-out {name}).")
     if pa.types.is_floating(values.type):
         _numbers(values, Feature(name))
@@ -107,7 +120,10 @@ def _numbers(values: pa.ChunkedArray, feature: Feature) -> np.ndarray:
     with np.errstate(over="ignore"):
         numbers = numbers.astype(np.float32)
     if np.isinf(numbers).any():
-        raise RefusedError(f"The feature {feature.name} has infinite numbers. Make them null where they mean nothing.")
+        raise RefusedError(
+            f"The feature {feature.name} has infinite numbers, or such as are beyond 3.4e38. Make them null where they "
+            "mean nothing."
+        )
     return numbers
 
 

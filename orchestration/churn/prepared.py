@@ -85,8 +85,10 @@ def prepare(
 
 def _labels(table: pa.Table, name: str) -> pa.Array:
     values = column(table, name, "the label").combine_chunks()
-    numbers = typed(pa.chunked_array([values])).combine_chunks()
     must = f"{name} must be 1 for a customer who churned and 0 for one who did not"
+    if pa.types.is_nested(values.type):
+        raise RefusedError(f"The label {must}; it is of the type {values.type}.")
+    numbers = typed(pa.chunked_array([values])).combine_chunks()
     if not pa.types.is_floating(numbers.type):
         found = pc.unique(values.drop_null()).slice(0, 3).to_pylist()
         shown = ", ".join(repr(value) if isinstance(value, str) else str(value) for value in found)

@@ -16,7 +16,8 @@ from orchestration.churn.errors import RefusedError
 
 INTEGER = r"^-?(0|[1-9][0-9]{0,17})$"
 DIVIDERS = (",", ";", "\t", "|")
-NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+# An infinite number is one, so that it is told.
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-9]+)?|(?i:inf|infinity))$"
 # What stands for nothing in a column of numbers; in one of texts it may be a category.
 NO_NUMBER = pa.array(["NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "-", "?"])
 
@@ -29,14 +30,23 @@ def read(path: Path) -> pa.Table:
     if kind not in ("parquet", "csv"):
         raise RefusedError(f"The table {path} cannot be read: its name must end in .parquet, .csv or .csv.gz.")
     try:
-        # The file alone: a folder's name would add columns.
-        return pq.ParquetFile(path).read() if kind == "parquet" else _csv(path)
+        return _parquet(path) if kind == "parquet" else _csv(path)
     except (pa.ArrowException, OSError, EOFError, csv.Error) as error:
         # Without the line that is wrong: it is of a customer.
         reason = re.sub(r"( got \d+): .*", r"\1", " ".join(str(error).split()))
     except UnicodeError:
         reason = "it is not UTF-8"
     raise RefusedError(f"The table {path} cannot be read: {reason.rstrip('.')}.")
+
+
+def _parquet(path: Path) -> pa.Table:
+    """A Parquet file, column by column: what is read at once takes several times the memory of the table."""
+    # The file alone: a folder's name would add columns.
+    file = pq.ParquetFile(path, pre_buffer=False)
+    names = file.schema_arrow.names
+    if again := sorted({name for name in names if names.count(name) > 1}):
+        raise RefusedError(f"The table {path} cannot be read: it has several columns named {', '.join(again)}.")
+    return pa.table({name: file.read([name], use_threads=False)[name] for name in names})
 
 
 def _csv(path: Path) -> pa.Table:
@@ -95,6 +105,8 @@ def ordered_ids(table: pa.Table, name: str) -> tuple[pa.Array, pa.Array]:
     ids = column(table, name, "the id").combine_chunks()
     if pa.types.is_dictionary(ids.type):
         ids = ids.cast(ids.type.value_type)
+    if pa.types.is_string_view(ids.type) or pa.types.is_null(ids.type):
+        ids = ids.cast(pa.string())
     if pa.types.is_nested(ids.type):
         raise RefusedError(f"The id {name} is of the type {ids.type}: it must be text or a number.")
     missing = pc.sum(pc.or_(pc.is_null(ids, nan_is_null=True), _is_blank(ids))).as_py()

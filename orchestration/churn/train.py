@@ -50,6 +50,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _run(options: argparse.Namespace) -> list[str]:
     # They take a second, which a word too many on the command line need not wait for.
+    from pyarrow import default_memory_pool
+
     from orchestration.churn.card import card
     from orchestration.churn.prepared import Columns, prepare
     from orchestration.churn.store import ARCHIVE, PAGE, files
@@ -63,6 +65,8 @@ def _run(options: argparse.Namespace) -> list[str]:
         column(table, name, "to be left out")
     prepared = prepare(table, Columns(options.id, options.label, leave_out=options.leave_out))
     del table
+    # Arrow keeps for itself what it has no more use for.
+    default_memory_pool().release_unused()
     trained = train(prepared, options.hold_out)
     found = card(trained, options.data.name)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,8 @@ of which it is known who has churned. It is deployed to the endpoint only if it 
 | notify_success | tells how the model measures, what was decided, and why |
 
 Every task may be run again at any time: the same snapshot gives the same model, which is stored and deployed once. A
-deployment that fails leaves what serves as it was. The parameter is for a run by hand: the snapshot to train on.
+training or deployment that fails leaves what serves as it was, and that scores the customers; the run is red all the
+same. The parameter is for a run by hand: the snapshot to train on.
 """
 
 from datetime import UTC, datetime
@@ -65,10 +66,11 @@ with DAG(
         """Decides on the model, and deploys it."""
         return churn_tasks.deploy(get_current_context(), trained)
 
-    @task(**POOL)
-    def scored_customers(decided: dict) -> dict:
+    # With the features of the day, whatever has come of a new model.
+    @task(**POOL, trigger_rule="all_done_min_one_success")
+    def scored_customers() -> dict:
         """Scores customers with what serves."""
-        return churn_tasks.score(get_current_context(), decided)
+        return churn_tasks.score(get_current_context())
 
     @task
     def notify_success(decided: dict, scored: dict) -> None:
@@ -100,13 +102,14 @@ with DAG(
         )
         trained = trained_model()
         fresh >> features >> trained
-        return trained
+        return features, trained
 
     @task_group
-    def ml_deployment(trained):
+    def ml_deployment(features, trained):
         """From a model to what it says of customers."""
         decided = deployed_model(trained)
-        scored = scored_customers(decided)
+        scored = scored_customers()
+        [features, decided] >> scored
         results = DbtBuildLocalOperator(
             task_id="results",
             selector="churn_results",
@@ -120,4 +123,4 @@ with DAG(
         notify.operator.ui_color = NOTIFY
         scored >> results >> notify
 
-    ml_deployment(ml_training())
+    ml_deployment(*ml_training())

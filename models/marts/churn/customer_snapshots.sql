@@ -31,20 +31,41 @@ customers as (
 
 ),
 
-activity as (
+logins as (
 
     select
         snapshots.snapshot_date,
         events.user_id as customer_id,
-        max(case when events.event_type = '{{ var("login_event") }}' then events.event_timestamp end) as last_login_at,
-        count(distinct case
-            when events.event_timestamp >= snapshots.ends_at - interval '30 day' then features.feature
-        end) as features_used
+        max(events.event_timestamp) as last_login_at
     from snapshots
     inner join {{ ref('usage_event_copies') }} as events
         on snapshots.ends_at > events.event_timestamp and snapshots.ends_at > events.known_at
-    left join {{ ref('features') }} as features on events.event_type = features.feature
+    where events.event_type = '{{ var("login_event") }}'
     group by snapshots.snapshot_date, events.user_id
+
+),
+
+features_in_use as (
+
+    select
+        snapshots.snapshot_date,
+        events.user_id as customer_id,
+        count(distinct events.event_type) as features_used
+    from snapshots
+    inner join {{ ref('usage_event_copies') }} as events
+        on snapshots.ends_at > events.event_timestamp and snapshots.ends_at > events.known_at
+    where
+        events.event_timestamp >= snapshots.ends_at - interval '30 day'
+        and events.event_type in (select features.feature from {{ ref('features') }} as features)
+    group by snapshots.snapshot_date, events.user_id
+
+),
+
+-- The first moment by which an event of anybody had happened and was known.
+first_event as (
+
+    select min(greatest(event_timestamp, known_at)) as known_at
+    from {{ ref('usage_event_copies') }}
 
 ),
 
@@ -101,8 +122,6 @@ answers as (
 
 ),
 
-activity_days as (select distinct snapshot_date from activity),
-
 ticket_days as (select distinct snapshot_date from tickets),
 
 payment_days as (select distinct snapshot_date from payments),
@@ -112,14 +131,13 @@ known as (
 
     select
         snapshots.snapshot_date,
-        max(activity.snapshot_date) is not null as knows_activity,
-        max(tickets.snapshot_date) is not null as knows_tickets,
-        max(payments.snapshot_date) is not null as knows_payments
+        coalesce(snapshots.ends_at > first_event.known_at, false) as knows_activity,
+        tickets.snapshot_date is not null as knows_tickets,
+        payments.snapshot_date is not null as knows_payments
     from snapshots
-    left join activity_days as activity on snapshots.snapshot_date = activity.snapshot_date
+    cross join first_event
     left join ticket_days as tickets on snapshots.snapshot_date = tickets.snapshot_date
     left join payment_days as payments on snapshots.snapshot_date = payments.snapshot_date
-    group by snapshots.snapshot_date
 
 )
 
@@ -128,14 +146,14 @@ select
 
     -- Null for a customer who has never signed in.
     cast(
-        datediff('day', cast(activity.last_login_at as date), customers.snapshot_date) as integer
+        datediff('day', cast(logins.last_login_at as date), customers.snapshot_date) as integer
     ) as days_since_last_login,
 
     cast(case when known.knows_tickets then coalesce(tickets.opened_30d, 0) end as integer) as support_tickets_30d,
 
     -- Distinct features used in 30 days over all features on offer.
     cast(
-        case when known.knows_activity then coalesce(activity.features_used, 0) end
+        case when known.knows_activity then coalesce(features_in_use.features_used, 0) end
         / nullif(cast((select count(*) from {{ ref('features') }}) as double), 0)
         as decimal(9, 6)
     ) as feature_adoption_score,
@@ -148,8 +166,11 @@ select
     cast(customers.snapshot_date as date) as snapshot_date
 from customers
 inner join known on customers.snapshot_date = known.snapshot_date
-left join activity
-    on customers.snapshot_date = activity.snapshot_date and customers.customer_id = activity.customer_id
+left join logins on customers.snapshot_date = logins.snapshot_date and customers.customer_id = logins.customer_id
+left join features_in_use
+    on
+        customers.snapshot_date = features_in_use.snapshot_date
+        and customers.customer_id = features_in_use.customer_id
 left join tickets on customers.snapshot_date = tickets.snapshot_date and customers.customer_id = tickets.customer_id
 left join payments on customers.snapshot_date = payments.snapshot_date and customers.customer_id = payments.customer_id
 left join answers on customers.snapshot_date = answers.snapshot_date and customers.customer_id = answers.customer_id

@@ -48,6 +48,10 @@ NEXT = """
 Next:
   make up   Airflow's own view of this run, in the browser
 """
+NEXT_TO_SNOWFLAKE = """
+Next:
+  docs/to-production.md   the same on an account of your own
+"""
 
 
 class ChurnDemo(Demo):
@@ -153,8 +157,8 @@ def main() -> int:
         demo.begin()
         demo.run(str(churn_files.LAST), "success")
         demo.show_result()
-    out.print(f"Done in {time.monotonic() - begun:.0f} s. Production is in {services.warehouse.address}, schema prod.")
-    out.print(NEXT)
+    out.print(f"Done in {time.monotonic() - begun:.0f} s. Production is in {services.warehouse.name}, schema prod.")
+    out.print(NEXT if of_its_own else NEXT_TO_SNOWFLAKE)
     return 0
 
 

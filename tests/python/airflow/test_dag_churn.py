@@ -65,6 +65,12 @@ def test_features_then_a_model_then_its_deployment(dag):
     # What was decided is loaded though the deployment has failed, and the run is red all the same.
     rules = {name: task.trigger_rule for name, task in dag.task_dict.items()}
     assert rules.pop(f"{DEPLOYMENT}.results") == "all_done"
+    # Customers are scored by what serves, too; but not with features that are not there or not right.
+    assert rules.pop(f"{DEPLOYMENT}.scored_customers") == "all_done_min_one_success"
+    assert dag.get_task(f"{DEPLOYMENT}.scored_customers").upstream_task_ids == {
+        AFTER[3],
+        f"{DEPLOYMENT}.deployed_model",
+    }
     assert set(rules.values()) == {"all_success"}
     assert after[f"{DEPLOYMENT}.deployed_model"] >= {f"{DEPLOYMENT}.notify_success"}
     results = dag.get_task(f"{DEPLOYMENT}.results")
@@ -74,6 +80,52 @@ def test_features_then_a_model_then_its_deployment(dag):
     pools = {name: task.pool for name, task in dag.task_dict.items()}
     assert pools.pop(f"{DEPLOYMENT}.notify_success") == "default_pool"
     assert set(pools.values()) == {"warehouse"}
+
+
+def states(dag, fails):
+    """How each task ends where one fails, by the rules that Airflow has for what is behind it."""
+    found = {}
+    for task in dag.topological_sort():
+        before = [found[name] for name in task.upstream_task_ids]
+        runs = {
+            "all_success": set(before) <= {"success"},
+            "all_done": True,
+            "all_done_min_one_success": "success" in before,
+        }[task.trigger_rule]
+        found[task.task_id] = ("failed" if task.task_id == fails else "success") if runs else "upstream_failed"
+    return found
+
+
+@pytest.mark.parametrize(
+    ("fails", "scores"),
+    [
+        (None, True),
+        (f"{DEPLOYMENT}.deployed_model", True),
+        (f"{TRAINING}.trained_model", True),
+        *((name, False) for name in AFTER[:4]),
+        (f"{DEPLOYMENT}.results", True),
+    ],
+)
+def test_whoever_serves_scores_and_the_run_is_red_all_the_same(dag, fails, scores):
+    found = states(dag, fails)
+    assert (found[f"{DEPLOYMENT}.scored_customers"] == "success") is scores
+    # What is landed is loaded; a run is as its last task is.
+    assert found[f"{DEPLOYMENT}.results"] == ("failed" if fails == f"{DEPLOYMENT}.results" else "success")
+    assert [task.task_id for task in dag.leaves] == [f"{DEPLOYMENT}.notify_success"]
+    assert found[f"{DEPLOYMENT}.notify_success"] == ("upstream_failed" if fails else "success")
+
+
+def test_customers_are_scored_by_what_serves_when_a_better_model_is_not_deployed(house):
+    house.has(labelled=table(LABELLED, noise=2), newest=table(NEWEST, labelled=False, seed=3))
+    serving = churn_tasks.deploy(house.context(), churn_tasks.train(house.context()))
+    house.has(labelled=table(LABELLED), newest=table(NEWEST, labelled=False, seed=3))
+    house.plane.refuse("UpdateEndpoint", "ResourceLimitExceeded", "The account-level service limit is 0 instances")
+    trained = churn_tasks.train(house.context("the next"))
+    with pytest.raises(DeploymentError, match="limit"):
+        churn_tasks.deploy(house.context("the next"), trained)
+    assert trained["model_hash"] != serving["model_hash"]
+    scored = churn_tasks.score(house.context("the next"))
+    assert (scored["serving"], scored["scored"]) == (serving["model_hash"], 600)
 
 
 def test_schedule_and_settings(dag):
@@ -184,7 +236,7 @@ def test_a_run_trains_deploys_scores_and_lands_what_it_decided(house):
     assert (trained["snapshot_date"], trained["decision"]) == ("2024-01-31", "trained")
     decided = churn_tasks.deploy(context, trained)
     assert decided["decision"] == "deployed"
-    scored = churn_tasks.score(context, decided)
+    scored = churn_tasks.score(context)
     assert (scored["serving"], scored["scored"], scored["snapshot"]) == (trained["model_hash"], 600, "2024-03-01")
 
     [(path, row)] = house.landed("model_runs")
@@ -216,7 +268,7 @@ def test_what_drifts_is_told(house):
     newest = with_column(newest, "support_tickets_30d", [8] * 600)
     house.has(labelled=table(LABELLED), newest=newest)
     decided = churn_tasks.deploy(house.context(), churn_tasks.train(house.context()))
-    scored = churn_tasks.score(house.context(), decided)
+    scored = churn_tasks.score(house.context())
     assert any(one.startswith("support_tickets_30d has moved") for one in scored["drift"])
     message = text.model("churn_training", "2024-03-01", decided, json.loads(decided["measures"]), scored)
     assert "\n⚠️ Drift: support_tickets_30d has moved since the serving model was trained" in message
@@ -249,7 +301,7 @@ def test_a_snapshot_that_cannot_be_trained_on_is_told_and_is_a_row(house):
 def test_a_deployment_that_fails_is_a_row_and_leaves_what_serves(house, monkeypatch):
     house.has(labelled=table(LABELLED))
     trained = churn_tasks.train(house.context())
-    assert churn_tasks.score(house.context(), trained)["serving"] is None
+    assert churn_tasks.score(house.context())["serving"] is None
     house.plane.refuse("CreateEndpoint", "ResourceLimitExceeded", "The account-level service limit is 0 instances")
     with pytest.raises(DeploymentError, match="limit"):
         churn_tasks.deploy(house.context(), trained)

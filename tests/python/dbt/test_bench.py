@@ -8,11 +8,12 @@ import duckdb
 import pytest
 from rich.progress import Progress
 
-from bench import baseline, events
+from bench import baseline, churn, events
 from bench import tables as bench_tables
 from bench.bench import COMPARED, Batch, Bench, compare
 from bench.data import KEYS, write_file
 from bench.measure import Cost, run
+from orchestration.local.demos import churn_files
 from orchestration.local.stand_ins.broker import broker
 from support import event_worlds
 from support.warehouse import DATABASE, PROJECT, Project, Warehouse
@@ -148,3 +149,39 @@ def test_a_ratio_of_events_is_of_what_a_part_costs_alone() -> None:
         "Peak memory of the landing, over that of 200": ("5.00 (100 MB / 20 MB)", "missed"),
         "Peak memory of the load, over that of 200": ("5.00 (100 MB / 20 MB)", ""),
     }
+
+
+def test_features_are_measured_where_both_sides_have_the_same(project: Project, tmp_path) -> None:
+    warehouse, facts = Warehouse(project, tmp_path / "warehouse"), churn.Facts(300, 20_000, 2_000, 600, 500)
+    churn_files.write(warehouse.root, 50)
+    assert not warehouse.dbt(*churn.LOAD).broken
+    ours, theirs = warehouse.folder / DATABASE, tmp_path / "theirs.duckdb"
+    churn.fill(ours, facts)
+    assert not warehouse.dbt(*churn.BUILD, run_date=churn.DAY).broken
+    churn.by_duckdb(str(ours), str(theirs))
+    churn.check(ours, theirs, facts.customers)
+    # Features are neither all the same nor mostly unknown.
+    for column in ("days_since_last_login", "feature_adoption_score", "payment_failures_90d", "nps_score"):
+        [(different, known)] = warehouse.query(
+            f"select count(distinct {column}), avg(({column} is not null)::integer) from prod.customer_snapshots"
+        )
+        assert different > 2 and known > 0.5, column
+    with duckdb.connect(str(theirs)) as connection:
+        connection.execute(
+            "update customer_snapshots set nps_score = 11 where customer_id = (select min(customer_id) "
+            "from customer_snapshots)"
+        )
+    with pytest.raises(RuntimeError, match="2 rows differ from those of pure DuckDB"):
+        churn.check(ours, theirs, facts.customers)
+
+
+def test_a_ratio_of_features_is_of_what_a_snapshot_costs_alone() -> None:
+    costs = (Cost(2, 100), Cost(4, 90), Cost(7, 150), Cost(7.7, 160))
+    told = [(line.result, line.verdict) for line in churn.feature_lines(churn.Facts(), *costs)]
+    assert told == [
+        ("1.50 ((7.0 s - 4.0 s) / 2.0 s)", "reached"),
+        ("1.10 (7.7 s / 7.0 s)", "reached"),
+        ("1.50 (150 MB / 100 MB)", ""),
+    ]
+    line = churn.training_line(large=500, small=200, size=90)
+    assert (line.result, line.verdict) == ("3.33 ((500 MB - 200 MB) / 90 MB)", "missed")

@@ -105,12 +105,17 @@ def test_features_of_more_worlds(project, tmp_path, seed):
 
 # Of a model one comparison, edge or order each, and what is written in its place.
 SNAPSHOT, LABEL = "customer_snapshots", "customer_features"
+HAPPENED, KNOWN = "snapshots.ends_at > events.event_timestamp", "snapshots.ends_at > events.known_at"
 BREAKS = {
     "a version known later": (SNAPSHOT, "snapshots.ends_at > payments.valid_from", "true"),
     "a version of before": (SNAPSHOT, "(tickets.valid_to is null or snapshots.ends_at <= tickets.valid_to)", "true"),
     "a version replaced at the end": (SNAPSHOT, "ends_at <= customers.valid_to", "ends_at < customers.valid_to"),
-    "an event known later": (SNAPSHOT, " and snapshots.ends_at > events.known_at", ""),
-    "an event of later": (SNAPSHOT, "snapshots.ends_at > events.event_timestamp and ", ""),
+    "a sign-in known later": (SNAPSHOT, f" and {KNOWN}\n    where events", "\n    where events"),
+    "a sign-in of later": (SNAPSHOT, f"{HAPPENED} and {KNOWN}\n    where events", f"{KNOWN}\n    where events"),
+    "a use known later": (SNAPSHOT, f" and {KNOWN}\n    where\n", "\n    where\n"),
+    "a use of later": (SNAPSHOT, f"{HAPPENED} and {KNOWN}\n    where\n", f"{KNOWN}\n    where\n"),
+    "the first edge of use": (SNAPSHOT, "events.event_timestamp >= snapshots", "events.event_timestamp > snapshots"),
+    "whether any event is known": (SNAPSHOT, "snapshots.ends_at > first_event.known_at", "true"),
     "a ticket of later": (SNAPSHOT, "snapshots.ends_at > tickets.opened_at", "true"),
     "an answer of later": (SNAPSHOT, "snapshots.ends_at > answers.responded_at", "true"),
     "who has cancelled": (

@@ -88,7 +88,7 @@ def world(name: str, random: Random) -> list[Fact]:
         happened = _moment(random)
         event = Event(f"{name}-e{number}", random.choice(customers), random.choice(KINDS), happened, None)
         for _ in range(random.choice((1, 1, 2))):
-            late = random.choice((timedelta(), timedelta(), SECOND, DAY, 3 * DAY, -DAY))
+            late = random.choice((timedelta(), timedelta(), SECOND, DAY, 3 * DAY, -DAY, -DAY))
             sent = max(happened + late, LEARNT)
             facts.append(replace(event, sent=random.choice((None, sent)) if happened >= LEARNT else sent))
     return facts

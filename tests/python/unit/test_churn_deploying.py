@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pyarrow.parquet as pq
 import pytest
@@ -207,6 +209,67 @@ def test_what_another_run_has_begun_is_waited_for(plane):
     assert serves(plane) == serving().configuration(stored(3).hash)
 
 
+@pytest.mark.parametrize("number", range(1, 8))
+def test_a_run_within_another_is_not_deployed_over_or_is_told(plane, number):
+    """Between any two requests of a deployment another run deploys, whole."""
+    put(plane, 1)
+    found, asked = client(plane), []
+    compared, answer = deployed(found, serving()), plane.answer
+
+    def meanwhile(operation: str, request: dict) -> dict:
+        asked.append(operation)
+        if len(asked) == number:
+            plane.answer = answer
+            put(plane, 2)
+            plane.answer = meanwhile
+        return answer(operation, request)
+
+    second, third = (serving().configuration(stored(at).hash) for at in (2, 3))
+    plane.answer = meanwhile
+    try:
+        done = deploy(found, stored(3), serving(), compared)
+    except DeploymentError as error:
+        assert "another run was at work" in str(error)
+        assert second in str(error)
+        assert serves(plane) == second
+        assert asked[number - 1] != "UpdateEndpoint"
+    else:
+        # Nothing can be asked between the last look and the change, which takes the place of whatever serves.
+        assert asked[number - 1] == "UpdateEndpoint"
+        assert (done.before, done.after, serves(plane)) == (second, third, third)
+        assert done.why.endswith(f"Another run had let it serve with {second} a moment before, which was not compared.")
+    finally:
+        plane.answer = answer
+
+
+def test_two_deployments_at_once_end_in_one_of_both(plane):
+    put(plane, 0)
+    for number in range(1, 41, 2):
+        compared, begun, found = deployed(client(plane), serving()), Barrier(2), {}
+        plane.courses.extend([Course(("Updating",) * (number % 4))] * 2)
+
+        def run(at: int, compared=compared, begun=begun, found=found) -> None:
+            begun.wait()
+            try:
+                found[at] = deploy(client(plane), stored(at), serving(), compared)
+            except DeploymentError as error:
+                found[at] = str(error)
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(run, (number, number + 1)))
+        plane.courses.clear()
+        assert plane.endpoints["churn-prediction-v3"].status == "InService"
+        done = {at: one for at, one in found.items() if not isinstance(one, str)}
+        now = {serving().configuration(stored(at).hash): at for at in found}
+        # One serves, and says so; the other has served before it, or says that it was not deployed.
+        last = now[serves(plane)]
+        assert done[last].after == serves(plane)
+        for at in set(done) - {last}:
+            assert (done[last].before, done[at].before) == (done[at].after, compared.configuration)
+        for at in set(found) - set(done):
+            assert "another run was at work" in found[at] or "in-progress" in found[at]
+
+
 REFUSED = {
     "throttled": ("ThrottlingException", "Rate exceeded", r"asked too often \(Thr.*\)\. Run this again later"),
     "quota": ("ResourceLimitExceeded", "The account-level limit is 0 Instances", "Ask for a higher quota of ml"),
@@ -398,7 +461,7 @@ POINTS = [
     *(("Create", number, before) for number in (1, 2, 3) for before in (True, False)),
     *((name, 1, before) for name in ("CreateModel", "CreateEndpointConfig", "UpdateEndpoint", "DeleteEndpointConfig",
                                      "DeleteModel") for before in (True, False)),
-    *(("DescribeEndpoint", number, False) for number in range(1, 7)),
+    *(("DescribeEndpoint", number, False) for number in range(1, 8)),
 ]  # fmt: skip
 
 

@@ -19,6 +19,8 @@ from orchestration.churn.archive import ARCHIVE, FILE, packed, unpacked
 from orchestration.churn.errors import ChurnError, RefusedError
 from orchestration.churn.measures import difference
 from orchestration.churn.prepared import Columns, prepare
+from orchestration.churn.scoring import model as scoring_model
+from orchestration.churn.scoring import scores
 from orchestration.churn.table import read
 from orchestration.churn.train import main
 from orchestration.churn.training import in_holdout
@@ -202,6 +204,152 @@ def test_a_table_with_all_sorts_of_columns_is_trained_on(tmp_path, capsys):
     pq.write_table(typed, tmp_path / "telco.parquet")
     assert main(["--data", str(tmp_path / "telco.parquet"), *arguments, "--out", str(tmp_path / "other")]) == 0
     assert (tmp_path / "other" / ARCHIVE).read_bytes() == (out / ARCHIVE).read_bytes()
+
+
+def telecom(count: int = 300) -> dict[str, list]:
+    """Customers of a telecom company, as a well-known table has them."""
+    random = np.random.default_rng(7)
+    tenure = random.integers(0, 73, count).tolist()
+    tenure[:3] = [0, 0, 0]
+
+    def one_of(*values: str) -> list[str]:
+        return random.choice(values, count).tolist()
+
+    monthly = [round(value, 2) for value in random.uniform(18, 118, count).tolist()]
+    return {
+        "customerID": [f"{number:04}-ABCDE" for number in random.permutation(count).tolist()],
+        "SeniorCitizen": random.integers(0, 2, count).tolist(), "Partner": one_of("Yes", "No"), "tenure": tenure,
+        "MultipleLines": one_of("Yes", "No", "No phone service"),
+        "Contract": one_of("Month-to-month", "One year", "Two year"), "MonthlyCharges": monthly,
+        "TotalCharges": [str(round(a * b, 2)) if a else " " for a, b in zip(tenure, monthly, strict=True)],
+        "Churn": [int(months + random.normal() * 20 < 25) for months in tenure],
+    }  # fmt: skip
+
+
+def as_csv(columns: dict[str, list], divider: str = ",", end: str = "\n") -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv_files.writer(text, delimiter=divider, lineterminator=end)
+    writer.writerows([list(columns), *zip(*columns.values(), strict=True)])
+    return text.getvalue().encode()
+
+
+TELECOM = telecom()
+COUNT = len(TELECOM["Churn"])
+NUMBERS = [f"{number:.1f}" for number in range(COUNT)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "left_out"),
+    [
+        ({}, {}),
+        ({"since": NUMBERS}, {}),
+        ({"since": [f"2020-01-{number % 28 + 1:02} 10:00" for number in range(COUNT)]}, {"since": "a text of dates"}),
+        ({"e-mail": [f"{number}@example.com" for number in NUMBERS]}, {"e-mail": "a text with 300 different values"}),
+        ({"price": [f"${number}" for number in NUMBERS]},
+         {"price": "a text of numbers that are not written like 1234.5"}),
+        ({"price": [number.replace(".", ",") for number in NUMBERS]},
+         {"price": "a text of numbers that are not written like 1234.5"}),
+        ({"": NUMBERS}, {'""': "the index of a data frame"}),
+        ({"__index_level_0__": NUMBERS}, {"__index_level_0__": "the index of a data frame"}),
+        ({"Partner": ["True", "False"] * (COUNT // 2)}, {}),
+        # XGBoost itself takes no such names.
+        ({"tenure [months]": NUMBERS, "a < b": NUMBERS, "Città, €": NUMBERS, "f0": NUMBERS, "a.b": NUMBERS}, {}),
+    ],
+)  # fmt: skip
+def test_a_table_of_a_telecom_company_is_read_as_it_is_meant(tmp_path, changed, left_out):
+    columns = TELECOM | changed
+    ways = {
+        "a.csv": as_csv(columns),
+        "b.csv": b"\xef\xbb\xbf" + as_csv(columns, ";", "\r\n"),
+        "c.CSV": as_csv(columns, "\t"),
+        "d.parquet": None,
+    }
+    digests = set()
+    for name, content in ways.items():
+        file = tmp_path / name
+        if content is None:
+            pq.write_table(pa.table(columns), file)
+        else:
+            file.write_bytes(content)
+        found = prepare(read(file), Columns("customerID", "Churn"))
+        digests.add(found.digest())
+        assert found.left_out == left_out
+        kinds = {feature.name: feature.categories for feature in found.features}
+        assert set(kinds) == set(columns) - {"customerID", "Churn", *left_out, ""}
+        assert kinds["TotalCharges"] is kinds["SeniorCitizen"] is kinds["tenure"] is None
+        assert kinds["Contract"] == ("Month-to-month", "One year", "Two year")
+        assert found.nulls()["TotalCharges"] == sum(not months for months in TELECOM["tenure"]) / COUNT
+    assert len(digests) == 1
+
+
+def test_names_that_xgboost_refuses_are_trained_on_and_scored(tmp_path):
+    odd = {"tenure": "tenure [months]", "Contract": "a < b", "Partner": "Città, €"}
+    columns = {odd.get(name, name): values for name, values in TELECOM.items()}
+    (tmp_path / "table.csv").write_bytes(as_csv(columns))
+    arguments = ["--data", str(tmp_path / "table.csv"), "--id", "customerID", "--label", "Churn"]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    assert {one["name"] for one in card["features"]} == set(columns) - {"customerID", "Churn"}
+    assert card["importance"][0]["feature"] == "tenure [months]"
+    content = unpacked((tmp_path / "out" / ARCHIVE).read_bytes(), "the archive")
+    scored = scores(scoring_model(content, card, card["model"]["hash"]), read(tmp_path / "table.csv"), "customerID")
+    assert "tenure [months]" in scored["reason_1"].to_pylist()
+
+
+def test_types_of_parquet_are_numbers_or_categories_or_told(tmp_path):
+    numbers, texts = range(COUNT), ["a", "b", "c"] * (COUNT // 3)
+    columns = {
+        "decimal": pa.array([Decimal(number) / 7 for number in numbers]),
+        "wide": pa.array([Decimal(number) for number in numbers], pa.decimal256(50, 2)),
+        "int8": pa.array([number % 100 for number in numbers], pa.int8()),
+        "uint64": pa.array(numbers, pa.uint64()),
+        "half": pa.array(np.arange(COUNT).astype(np.float16)),
+        "null or integer": pa.array([None if number % 5 == 0 else number for number in numbers]),
+        "bool": pa.array([None if number % 7 == 0 else number % 2 == 0 for number in numbers]),
+        "large": pa.array(texts, pa.large_string()),
+        "view": pa.array(texts, pa.string_view()),
+        "dictionary": pa.array(texts).dictionary_encode().cast(pa.dictionary(pa.int8(), pa.string())),
+        "numbers": pa.array([number % 3 for number in numbers]).dictionary_encode(),
+    }
+    none = {
+        "date": pa.array(numbers, pa.date32()),
+        "time": pa.array(numbers, pa.time64("us")),
+        "dates": pa.array(numbers, pa.date32()).dictionary_encode(),
+        "bytes": pa.array([b"a", b"b", b"c"] * (COUNT // 3)),
+        "list": pa.array([[number] for number in numbers]),
+        "struct": pa.array([{"a": number} for number in numbers]),
+    }
+    pq.write_table(pa.table(TELECOM | columns | none), tmp_path / "table.parquet")
+    found = prepare(read(tmp_path / "table.parquet"), Columns("customerID", "Churn"))
+    kinds = {feature.name: feature.categories for feature in found.features if feature.name in columns}
+    assert set(kinds) == set(columns)
+    assert {name for name, categories in kinds.items() if categories == ("a", "b", "c")} == {
+        "large", "view", "dictionary",
+    }  # fmt: skip
+    assert set(found.left_out) == set(none)
+    assert all(why.startswith("of the type ") for why in found.left_out.values())
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"Churn": ["Yes", "No"] * (COUNT // 2)}, r"values like 'Yes', 'No'\. Write 0 and 1 in their place\.$"),
+        ({"Churn": [[1]] * COUNT}, r"for one who did not; it is of the type list<.*>\.$"),
+        ({"Churn": [None] * COUNT}, r"300 of 300 rows have none"),
+        ({"customerID": [None] * COUNT}, r"^300 of 300 rows have no customerID"),
+        ({"customerID": [{"a": 1}] * COUNT}, r"^The id customerID is of the type struct"),
+        ({"tenure": ["inf", *NUMBERS[1:]]}, r"^The feature tenure has infinite numbers"),
+        ({"tenure": ["-Infinity", *NUMBERS[1:]]}, r"^The feature tenure has infinite numbers"),
+        ({"tenure": [1e300, *map(float, NUMBERS[1:])]}, r"^The feature tenure has infinite numbers, or such as are b"),
+        ({"Count": [1] * COUNT}, r"^The feature Count is constant: it is 1 in every row.*\(--leave-out Count\)\.$"),
+        ({"note": ["  "] * COUNT}, r"^The feature note is constant: it is unknown in every row\."),
+    ],
+)
+def test_a_table_of_a_telecom_company_that_cannot_be_trained_on_is_refused(tmp_path, changed, says):
+    pq.write_table(pa.table(TELECOM | changed), tmp_path / "table.parquet")
+    with pytest.raises(RefusedError, match=says) as raised:
+        prepare(read(tmp_path / "table.parquet"), Columns("customerID", "Churn"))
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
