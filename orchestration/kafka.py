@@ -12,7 +12,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.log import mask_secret
 
-from orchestration import arrivals, settings
+from orchestration import arrivals, metrics, settings
 from orchestration.alerts import text
 from orchestration.alerts.callbacks import ARRIVED, tell_lag
 from orchestration.project import ENV, read_connection, use_connections, use_landing_zone
@@ -88,7 +88,7 @@ def consume(context: Any, share: int = 0) -> dict[str, Any]:
         raise AirflowFailException(f"The Airflow connection {name} is missing or wrong: {error}") from None
     for line in said(landed, params["topic"], root):
         log.info(line)
-    return asdict(landed) | {"events": landed.events, "lag": _lag(context, landed.partitions)}
+    return asdict(landed) | {"events": landed.events, "lag": _lag(context, landed.partitions, share)}
 
 
 def skip_unless_arrived(context: Any) -> None:
@@ -100,7 +100,7 @@ def skip_unless_arrived(context: Any) -> None:
     context["ti"].xcom_push(ARRIVED, asdict(arrived))
 
 
-def _lag(context: Any, partitions: Any) -> dict[str, Any]:
+def _lag(context: Any, partitions: Any, share: int) -> dict[str, Any]:
     from orchestration.events.lag import Lag, is_to_be_told, lag_of
 
     topic, now = context["params"]["topic"], datetime.now(UTC)
@@ -111,6 +111,11 @@ def _lag(context: Any, partitions: Any) -> dict[str, Any]:
         tell_lag(context, topic, lag)
         lag = replace(lag, told=True)
     context["ti"].xcom_push(_key(topic), asdict(lag))
+    tags = {"dag": context["dag"].dag_id, "topic": topic, "share": share}
+    metrics.send(
+        metrics.gauge("pipeline.events.lag", lag.behind, **tags),
+        metrics.gauge("pipeline.events.lag_age", lag.age, metrics.SECONDS, **tags),
+    )
     log.info("Lag: %s", text.lag_of(lag.behind, lag.age))
     return asdict(lag)
 

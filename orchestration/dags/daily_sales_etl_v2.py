@@ -37,6 +37,7 @@ from orchestration import settings
 from orchestration.alerts.callbacks import (
     NOTHING_NEW,
     keep_news,
+    measure_load,
     tell_failure,
     tell_late,
     tell_success,
@@ -126,6 +127,8 @@ with DAG(
         operator_args=OPERATOR_ARGS,
         **DBT,
     )
+    merge = load.get_child_by_label("daily_sales_model_build")
+    merge.callback = partial(measure_load, feed="sales", table="daily_sales", by_day=True)
 
     metrics = DbtTaskGroup(
         "update_metrics",

@@ -22,7 +22,7 @@ from functools import partial
 from airflow.sdk import DAG, CronDataIntervalTimetable, get_current_context, task
 from cosmos import DbtBuildLocalOperator, DbtTestLocalOperator
 
-from orchestration.alerts.callbacks import tell_failure, tell_synced, tell_unheard, tell_warnings
+from orchestration.alerts.callbacks import measure_load, tell_failure, tell_synced, tell_unheard, tell_warnings
 from orchestration.defaults import CHECKS, DEFAULT_ARGS, NOTIFY, WAITING
 from orchestration.project import ENV, OPERATOR_KWARGS, POOL, use_connections
 from orchestration.tables import tables, with_news
@@ -75,6 +75,7 @@ with DAG(
             exclude=table.exclude,
             # Only tests that read nothing of another table.
             indirect_selection="cautious",
+            callback=partial(measure_load, feed=table.name, table=table.name),
             **dbt,
             **told,
         )
