@@ -117,11 +117,16 @@ def score(context: Any, decided: dict[str, Any]) -> dict[str, Any]:
 
 def _measure(context: Any, decision: str, measures: str | None = None) -> None:
     """Sends what was decided on the model of a run, and how good it is if there is one."""
-    dag = context["dag"].dag_id
-    sent = [metrics.count("pipeline.model.decision", dag=dag, decision=decision)]
-    if measures:
-        sent.append(metrics.gauge("pipeline.model.auc", json.loads(measures)["model"]["auc"], metrics.RATIO, dag=dag))
-    metrics.send(*sent)
+
+    def measure() -> list[metrics.Metric]:
+        dag = context["dag"].dag_id
+        found = [metrics.count("pipeline.model.decision", dag=dag, decision=decision)]
+        if measures:
+            auc = json.loads(measures)["model"]["auc"]
+            found.append(metrics.gauge("pipeline.model.auc", auc, metrics.RATIO, dag=dag))
+        return found
+
+    metrics.send(measure)
 
 
 def _to_train_on(named: str | None) -> date:

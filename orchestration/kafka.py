@@ -88,7 +88,9 @@ def consume(context: Any, share: int = 0) -> dict[str, Any]:
         raise AirflowFailException(f"The Airflow connection {name} is missing or wrong: {error}") from None
     for line in said(landed, params["topic"], root):
         log.info(line)
-    return asdict(landed) | {"events": landed.events, "lag": _lag(context, landed.partitions, share)}
+    lag = _lag(context, landed.partitions)
+    metrics.send(lambda: _measured(lag, dag=context["dag"].dag_id, topic=params["topic"], share=share))
+    return asdict(landed) | {"events": landed.events, "lag": lag}
 
 
 def skip_unless_arrived(context: Any) -> None:
@@ -100,7 +102,7 @@ def skip_unless_arrived(context: Any) -> None:
     context["ti"].xcom_push(ARRIVED, asdict(arrived))
 
 
-def _lag(context: Any, partitions: Any, share: int) -> dict[str, Any]:
+def _lag(context: Any, partitions: Any) -> dict[str, Any]:
     from orchestration.events.lag import Lag, is_to_be_told, lag_of
 
     topic, now = context["params"]["topic"], datetime.now(UTC)
@@ -111,13 +113,15 @@ def _lag(context: Any, partitions: Any, share: int) -> dict[str, Any]:
         tell_lag(context, topic, lag)
         lag = replace(lag, told=True)
     context["ti"].xcom_push(_key(topic), asdict(lag))
-    tags = {"dag": context["dag"].dag_id, "topic": topic, "share": share}
-    metrics.send(
-        metrics.gauge("pipeline.events.lag", lag.behind, **tags),
-        metrics.gauge("pipeline.events.lag_age", lag.age, metrics.SECONDS, **tags),
-    )
     log.info("Lag: %s", text.lag_of(lag.behind, lag.age))
     return asdict(lag)
+
+
+def _measured(lag: dict[str, Any], **tags: object) -> list[metrics.Metric]:
+    return [
+        metrics.gauge("pipeline.events.lag", lag["behind"], **tags),
+        metrics.gauge("pipeline.events.lag_age", lag["age"], metrics.SECONDS, **tags),
+    ]
 
 
 def _said_before(context: Any, topic: str) -> dict[str, Any] | None:

@@ -164,8 +164,12 @@ def tell_unheard(context: Any) -> None:
         for tell in callbacks_of(task):
             tell(context | {"ti": instance_of(task, context), "exception": Unheard(text.UNHEARD)})
     if known.untold:
-        dag = context["dag"].dag_id
-        metrics.send(*(metrics.count("airflow.task.failure", dag=dag, task=task.task_id) for task in known.untold))
+        metrics.send(
+            lambda: [
+                metrics.count("airflow.task.failure", dag=context["dag"].dag_id, task=task.task_id)
+                for task in known.untold
+            ]
+        )
     if not known.failed or context["reason"] != "task_failure":
         dag_id, run_id = context["dag"].dag_id, context["run_id"]
         base = conf.get("api", "base_url", fallback="http://localhost:8080/").rstrip("/")
@@ -203,7 +207,7 @@ async def tell_late(context: dict[str, Any], minutes: int | None = None) -> None
         return
     time = (run["logical_date"] or run["run_after"])[: 16 if minutes else 10]
     after = f"{minutes} minutes" if minutes else f"{settings.LATE_HOURS:g} hours"
-    metrics.send(metrics.count("airflow.deadline.missed", dag=run["dag_id"]), wait=False)
+    metrics.send(lambda: [metrics.count("airflow.deadline.missed", dag=run["dag_id"])], wait=False)
     message = text.late(run["dag_id"], run["dag_run_id"], time, after)
     await channels.post_and_mail_late(context, text.for_chat(message), *_as_mail(message))
 
@@ -225,13 +229,17 @@ def _asked(
 
 def _send_load(context: Any, feed: str, rows: Sequence[facts.Row] | None) -> None:
     """Sends what the warehouse says of a load, if it says anything."""
-    for row in rows or ():
+
+    def measure(row: facts.Row) -> list[metrics.Metric]:
         tags = {"dag": context["dag"].dag_id, "feed": feed}
-        sent = [metrics.gauge(name, int(row[of]), **tags) for of, name in MEASURED.items() if of in row]
+        found = [metrics.gauge(name, int(row[of]), **tags) for of, name in MEASURED.items() if of in row]
         if row.get("newest"):
             age = (datetime.now(UTC) - row["newest"].replace(tzinfo=UTC)).total_seconds()
-            sent.append(metrics.gauge("pipeline.load.freshness", age, metrics.SECONDS, **tags))
-        metrics.send(*sent)
+            found.append(metrics.gauge("pipeline.load.freshness", age, metrics.SECONDS, **tags))
+        return found
+
+    for row in rows or ():
+        metrics.send(partial(measure, row))
 
 
 def _post(message: str, link: str = "", commands: Sequence[str] = ()) -> None:

@@ -33,8 +33,11 @@ def loaded(feed: str, day: str | None) -> list[Row]:
 def loaded_events(condition: str, newest: bool = False) -> list[Row]:
     """The sums of the ledger over some landed objects of events, as one row; the condition is SQL. With `newest`, when
     the last of them was sent."""
-    sent = f", (select max(sent_at) from prod.usage_events where {condition}) as newest" if newest else ""
-    return report.ask(f"select count(*) as objects, {SUMS}{sent} from prod.load_ledger where {condition}")
+    query = f"select count(*) as objects, {SUMS} from prod.load_ledger where {condition}"
+    if newest:
+        sent = f"select max(sent_at) as newest from prod.usage_events where {condition}"
+        query = f"select ledger.*, sent.newest from ({query}) as ledger cross join ({sent}) as sent"
+    return report.ask(query)
 
 
 def measured(feed: str, day: str | None, table: str) -> list[Row]:

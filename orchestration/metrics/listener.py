@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.listeners import hookimpl
 
-from orchestration.metrics.metric import count, timing
+from orchestration.metrics.metric import Metric, count, timing
 from orchestration.metrics.sending import send
 
 SUCCESS, FAILURE, RETRY = "success", "failure", "retry"
@@ -55,14 +55,19 @@ def _is_own(task_instance: Any) -> bool:
 
 
 def _task_ended(ti: Any, ended: str, wait: bool) -> None:
-    tags = {"dag": ti.dag_id, "task": ti.task_id}
-    metrics = [count(f"airflow.task.{ended}", **tags)]
-    if ti.start_date and ti.end_date:
-        metrics.append(timing("airflow.task.duration", (ti.end_date - ti.start_date).total_seconds(), **tags))
-    send(*metrics, wait=wait)
+    def measure() -> list[Metric]:
+        tags = {"dag": ti.dag_id, "task": ti.task_id}
+        return [count(f"airflow.task.{ended}", **tags), *_duration("airflow.task.duration", ti, **tags)]
+
+    send(measure, wait=wait)
 
 
 def _run_ended(run: Any, ended: str) -> None:
-    if run.start_date and run.end_date:
-        seconds = (run.end_date - run.start_date).total_seconds()
-        send(timing("airflow.dag.duration", seconds, dag=run.dag_id, state=ended), wait=False)
+    send(lambda: _duration("airflow.dag.duration", run, dag=run.dag_id, state=ended), wait=False)
+
+
+def _duration(name: str, of: Any, **tags: str) -> list[Metric]:
+    """How long a task or a run took; nothing of one that a person has ended before it began."""
+    if not (of.start_date and of.end_date):
+        return []
+    return [timing(name, (of.end_date - of.start_date).total_seconds(), **tags)]

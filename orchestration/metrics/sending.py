@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
 
@@ -27,8 +27,9 @@ MOST = 20
 _threads: list[threading.Thread] = []
 
 
-def send(*metrics: Metric, wait: bool = True) -> None:
-    """Sends some metrics, all of them at once; never raises.
+def send(measure: Callable[[], Sequence[Metric]], wait: bool = True) -> None:
+    """Sends what a function measures, all of it at once. It never raises, whatever that function does, which is not
+    even called without METRICS.
 
     A task waits, for its process ends soon, but not longer than for chat or mail. What must go on at once, Airflow's
     scheduler above all, does not.
@@ -36,7 +37,7 @@ def send(*metrics: Metric, wait: bool = True) -> None:
     if not settings.METRICS:
         return
     try:
-        _send(metrics, wait)
+        _send(measure(), wait)
     except Exception as error:
         _failed("any channel", error)
 

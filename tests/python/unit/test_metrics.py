@@ -23,7 +23,8 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from orchestration import churn_tasks, kafka, metrics, report, settings
 from orchestration.alerts import callbacks, unheard
 from orchestration.churn.errors import DeploymentError, RefusedError
-from orchestration.events.lander import Partition
+from orchestration.events import lander
+from orchestration.events.lander import Landed, Partition
 from orchestration.local.stand_ins.agent import agent
 from orchestration.local.stand_ins.s3 import KEY, REGION, SECRET, storage
 from orchestration.local.stand_ins.serving import Handler, serving
@@ -107,9 +108,11 @@ def test_one_packet_has_all_metrics_of_a_task(asked, monkeypatch):
         monkeypatch.setenv("DD_AGENT_HOST", "127.0.0.1")
         monkeypatch.setenv("DD_DOGSTATSD_PORT", str(listening.getsockname()[1]))
         metrics.send(
-            metrics.count("airflow.task.success", dag="d", task="g.t"),
-            metrics.timing("airflow.task.duration", 1.5, dag="d", task="g.t"),
-            metrics.gauge("pipeline.model.auc", 0.75, metrics.RATIO, dag="d"),
+            lambda: [
+                metrics.count("airflow.task.success", dag="d", task="g.t"),
+                metrics.timing("airflow.task.duration", 1.5, dag="d", task="g.t"),
+                metrics.gauge("pipeline.model.auc", 0.75, metrics.RATIO, dag="d"),
+            ]
         )
         # It has been sent when the call is over.
         listening.settimeout(0.5)
@@ -130,10 +133,12 @@ def test_cloudwatch_has_the_same_in_one_call(asked, aws, tmp_path, monkeypatch, 
         aws(server.endpoint)
         for _ in range(2):
             metrics.send(
-                metrics.count("airflow.task.success", dag="d", task="g.t"),
-                metrics.timing("airflow.task.duration", 1.5, dag="d", task="g.t"),
-                metrics.gauge("pipeline.load.freshness", 60, metrics.SECONDS, dag="d"),
-                metrics.gauge("pipeline.model.auc", 0.75, metrics.RATIO, dag="d"),
+                lambda: [
+                    metrics.count("airflow.task.success", dag="d", task="g.t"),
+                    metrics.timing("airflow.task.duration", 1.5, dag="d", task="g.t"),
+                    metrics.gauge("pipeline.load.freshness", 60, metrics.SECONDS, dag="d"),
+                    metrics.gauge("pipeline.model.auc", 0.75, metrics.RATIO, dag="d"),
+                ]
             )
         assert said() == []
         assert in_cloudwatch(server.endpoint, "Of tests") == {
@@ -152,7 +157,7 @@ before = set(sys.modules)
 found = runpy.run_path("orchestration/plugins/reference_pipeline.py")
 from orchestration import metrics
 if not metrics.sending.settings.METRICS:
-    metrics.send(metrics.count("a"))
+    metrics.send(lambda: 1 / 0)
 new = {name for name in set(sys.modules) - before if not name.startswith("airflow.")}
 print(json.dumps([[one.__name__ for one in found["ReferencePipeline"].listeners], sorted(new)]))
 """
@@ -176,11 +181,17 @@ def test_a_task_imports_nothing_that_is_heavy_and_nothing_that_is_not_asked_for(
     ]
 
 
+def test_what_cannot_be_measured_stops_nothing(asked, said):
+    asked("datadog")
+    metrics.send(lambda: [metrics.gauge("a", 1 / 0)])
+    assert said() == ["No metrics by any channel: ZeroDivisionError: division by zero"]
+
+
 def test_a_wrong_word_is_told_once_and_stops_nothing(measured, asked, said):
     """Also no DAG file: it is read by the settings, which other wrong values stop."""
     asked("statsd", "datadog", "datadog")
     for _ in range(2):
-        metrics.send(ONE)
+        metrics.send(lambda: [ONE])
     assert arrived(measured, 2) == {key("a", dag="d"): [1, 1]}
     [line] = said()
     assert line == (
@@ -200,14 +211,14 @@ def test_an_agent_that_is_gone_is_not_noticed(asked, monkeypatch, said):
         monkeypatch.setenv("DD_DOGSTATSD_PORT", str(gone.getsockname()[1]))
     monkeypatch.setenv("DD_AGENT_HOST", "127.0.0.1")
     for _ in range(3):
-        metrics.send(ONE, ONE)
+        metrics.send(lambda: [ONE, ONE])
     assert said() == []
 
 
 def test_a_name_that_is_unknown_is_told(asked, monkeypatch, said):
     asked("datadog")
     monkeypatch.setenv("DD_AGENT_HOST", "no-such-host.invalid")
-    metrics.send(ONE, ONE)
+    metrics.send(lambda: [ONE, ONE])
     [line] = said()
     assert line.startswith("No metrics by datadog: gaierror: ")
 
@@ -218,7 +229,7 @@ def test_a_name_that_nobody_answers_for_is_given_up(measured, monkeypatch, said)
     answered = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait(30) and [])
     begun = time.monotonic()
-    metrics.send(ONE)
+    metrics.send(lambda: [ONE])
     assert 0.9 < time.monotonic() - begun < 3
     assert said() == ["No metrics by datadog: not sent within 1 seconds"]
     answered.set()
@@ -241,16 +252,16 @@ def test_a_cloudwatch_that_is_broken_hangs_or_is_gone_is_told_once_each(measured
     asked("datadog", "cloudwatch")
     with serving(Broken) as address:
         aws(address)
-        metrics.send(ONE)
+        metrics.send(lambda: [ONE])
     assert Broken.asked == 1
     with silent() as address:
         aws(address)
         begun = time.monotonic()
-        metrics.send(ONE)
+        metrics.send(lambda: [ONE])
         # Its client is made anew for each task, which takes a moment, too.
         assert cloudwatch.SECONDS - 0.1 < time.monotonic() - begun < settings.ALERT_SECONDS + 1
     aws("http://127.0.0.1:9")
-    metrics.send(ONE)
+    metrics.send(lambda: [ONE])
     broken, hanging, gone = said()
     assert broken.startswith("No metrics by cloudwatch: ClientError: An error occurred (500)")
     assert hanging.startswith(
@@ -263,7 +274,7 @@ def test_a_cloudwatch_that_is_broken_hangs_or_is_gone_is_told_once_each(measured
 
 def test_a_connection_that_is_missing_is_told(asked, aws, said):
     asked("cloudwatch")
-    metrics.send(ONE)
+    metrics.send(lambda: [ONE])
     [line] = said()
     assert line == "No metrics by cloudwatch: NoRegionError: You must specify a region."
 
@@ -274,7 +285,7 @@ def test_who_must_go_on_waits_for_nothing_and_does_not_pile_up(asked, monkeypatc
     monkeypatch.setattr(cloudwatch, "send", lambda _: freed.wait(30))
     begun = time.monotonic()
     for _ in range(sending.MOST + 3):
-        metrics.send(ONE, wait=False)
+        metrics.send(lambda: [ONE], wait=False)
     assert time.monotonic() - begun < 1
     assert said() == [f"No metrics by cloudwatch: {sending.MOST} are still on their way"] * 3
     freed.set()
@@ -284,7 +295,7 @@ def test_a_fork_waits_for_what_is_on_its_way(asked, monkeypatch):
     """Airflow's scheduler forks its workers: what a thread has locked would stay so in them."""
     asked("cloudwatch")
     monkeypatch.setattr(cloudwatch, "send", lambda _: time.sleep(0.5))
-    metrics.send(ONE, wait=False)
+    metrics.send(lambda: [ONE], wait=False)
     if (child := os.fork()) == 0:
         os._exit(threading.active_count() + 10 * sum(thread.is_alive() for thread in sending._threads))
     [thread] = sending._threads
@@ -441,14 +452,19 @@ def test_the_warehouse_is_not_asked_for_metrics_that_nobody_wants(asked, monkeyp
 
 
 def test_the_lag_of_events_is_sent_by_topic_and_share(measured, monkeypatch):
-    monkeypatch.setattr(kafka, "_said_before", lambda *_: None)
-    ti = SimpleNamespace(xcom_push=lambda *_: None, map_index=1)
     parts = [Partition(2, 0, 5, behind=3, age=60.0), Partition(4, 0, 5, behind=4, age=90.0)]
-    kafka._lag({"dag": CONTEXT["dag"], "params": {"topic": "t"}, "ti": ti}, parts, 1)
+    monkeypatch.setattr(lander, "land", lambda *_, **__: Landed("raw/events/t/0", parts, [], []))
+    for name in ("kafka_settings", "use_landing_zone"):
+        monkeypatch.setattr(kafka, name, lambda: {})
+    ti = SimpleNamespace(xcom_push=lambda *_: None, map_index=1)
+    limits = {"start": "earliest", "accept_loss": False, "batch_size": 1, "most_events": 1, "most_seconds": 1}
+    run = SimpleNamespace(logical_date=None)
+    kafka.consume({"dag": CONTEXT["dag"], "params": {"topic": "t"} | limits, "ti": ti, "dag_run": run}, 1)
     tags = {"dag": "d", "topic": "t", "share": 1}
     assert arrived(measured, 2) == {
-        key("pipeline.events.lag", **tags): [7], key("pipeline.events.lag_age", **tags): [90]
-    }  # fmt: skip
+        key("pipeline.events.lag", **tags): [7],
+        key("pipeline.events.lag_age", **tags): [90],
+    }
 
 
 def test_a_model_that_was_not_deployed_or_not_trained_is_counted_too(measured, monkeypatch):
