@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # What a load says to the task that tells of the run: that it found nothing new.
 NOTHING_NEW = "nothing_new"
+# What the transform of events says to the load: what has arrived.
+ARRIVED = "arrived"
 # What is sent of a load, by what the warehouse calls it.
 MEASURED = {
     "received": "pipeline.load.rows_received",
@@ -36,8 +38,6 @@ MEASURED = {
     "refused_files": "pipeline.load.files_refused",
     "held_files": "pipeline.load.files_held",
 }
-# What the transform of events says to the load: what has arrived.
-ARRIVED = "arrived"
 
 
 def keep_news(project_dir: str, context: Any) -> None:
@@ -163,15 +163,10 @@ def tell_unheard(context: Any) -> None:
     for task in known.untold:
         for tell in callbacks_of(task):
             tell(context | {"ti": instance_of(task, context), "exception": Unheard(text.UNHEARD)})
-    if known.untold:
-        metrics.send(
-            lambda: [
-                metrics.count("airflow.task.failure", dag=context["dag"].dag_id, task=task.task_id)
-                for task in known.untold
-            ]
-        )
+    dag_id, run_id = context["dag"].dag_id, context["run_id"]
+    untold = [task.task_id for task in known.untold]
+    metrics.send(lambda: [metrics.count("airflow.task.failure", dag=dag_id, task=task) for task in untold])
     if not known.failed or context["reason"] != "task_failure":
-        dag_id, run_id = context["dag"].dag_id, context["run_id"]
         base = conf.get("api", "base_url", fallback="http://localhost:8080/").rstrip("/")
         message = text.failed(
             dag_id,

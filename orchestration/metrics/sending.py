@@ -37,7 +37,8 @@ def send(measure: Callable[[], Sequence[Metric]], wait: bool = True) -> None:
     if not settings.METRICS:
         return
     try:
-        _send(measure(), wait)
+        if measured := measure():
+            _send(measured, wait)
     except Exception as error:
         _failed("any channel", error)
 
@@ -49,7 +50,7 @@ def modules() -> list[str]:
 
 @cache
 def _channels() -> tuple[str, ...]:
-    # A wrong word stops no load, as every other wrong setting does.
+    # Any other setting that cannot be stops the DAGs; no load is to be stopped for want of metrics.
     for word in settings.METRICS:
         if word not in CHANNELS:
             log.error(

@@ -354,7 +354,7 @@ def test_of_a_lost_worker_the_scheduler_tells_a_retry_and_nobody_what_a_person_m
     }  # fmt: skip
 
 
-def test_a_run_tells_how_long_it_took(measured):
+def test_a_run_tells_how_long_it_took(measured, said):
     run = SimpleNamespace(dag_id="d", start_date=START, end_date=START + timedelta(minutes=2))
     listener.on_dag_run_success(run)
     listener.on_dag_run_failed(run)
@@ -363,6 +363,7 @@ def test_a_run_tells_how_long_it_took(measured):
     assert arrived(measured, 2) == {
         key("airflow.dag.duration", dag="d", state=state): [120_000] for state in ("success", "failure")
     }
+    assert said() == []
 
 
 def test_a_task_pays_less_than_five_milliseconds(measured):
