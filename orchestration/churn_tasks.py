@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from orchestration import report, settings
+from orchestration import metrics, report, settings
 from orchestration.churn.errors import ChurnError, RefusedError
 from orchestration.project import ENV, read_connection, use_connections
 
@@ -47,7 +48,7 @@ def require_tables(context: Any) -> None:
 
 def train(context: Any) -> dict[str, Any]:
     """Trains on the newest snapshot whose labels are complete, or on the one named; returns the run."""
-    from orchestration.churn.results import land_refusal, plain
+    from orchestration.churn.results import REFUSED, land_refusal, plain
     from orchestration.churn.runs import train_run
 
     use_connections(context, None)
@@ -57,6 +58,7 @@ def train(context: Any) -> dict[str, Any]:
         run = train_run(_features(snapshot), snapshot, started_at, former=_former())
     except RefusedError as error:
         land_refusal(_objects(), _day(context), context["run_id"], started_at, snapshot, str(error))
+        _measure(context, REFUSED)
         raise
     return plain(run)
 
@@ -75,11 +77,13 @@ def deploy(context: Any, trained: dict[str, Any]) -> dict[str, Any]:
     except ChurnError as error:
         if error.run:
             land_run(objects, *place, error.run)
+            _measure(context, error.run.decision, error.run.measures)
         raise
     for note in notes:
         log.warning(note)
     log.info("Decision: %s. %s", decided.decision, decided.why)
     land_run(objects, *place, decided)
+    _measure(context, decided.decision, decided.measures)
     return plain(decided) | {"card": Stored(ROOT, decided.model_hash).page}
 
 
@@ -111,6 +115,20 @@ def score(context: Any) -> dict[str, Any]:
         "snapshot": snapshot.isoformat(),
         "drift": drift,
     }
+
+
+def _measure(context: Any, decision: str, measures: str | None = None) -> None:
+    """Sends what was decided on the model of a run, and how good it is if there is one."""
+
+    def measure() -> list[metrics.Metric]:
+        dag = context["dag"].dag_id
+        found = [metrics.count("pipeline.model.decision", dag=dag, decision=decision)]
+        if measures:
+            auc = json.loads(measures)["model"]["auc"]
+            found.append(metrics.gauge("pipeline.model.auc", auc, metrics.RATIO, dag=dag))
+        return found
+
+    metrics.send(measure)
 
 
 def _to_train_on(named: str | None) -> date:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
@@ -11,7 +12,7 @@ from cosmos import DbtBuildLocalOperator, DbtRunLocalOperator, DbtTaskGroup, Dbt
 from cosmos.constants import LoadMode, TestBehavior
 
 from orchestration import settings
-from orchestration.alerts.callbacks import NOTHING_NEW, keep_news, tell_success
+from orchestration.alerts.callbacks import NOTHING_NEW, keep_news, measure_load, tell_success
 from orchestration.alerts.timers import alert_after
 from orchestration.defaults import CHECKS, NOTIFY, WAITING, watched
 from orchestration.project import (
@@ -101,6 +102,9 @@ def daily_sales(dag_id: str, **of_dag: Any) -> DAG:
             operator_args=OPERATOR_ARGS | alert_after(settings.TASK_LATE_MINUTES),
             **DBT,
         )
+
+        merge = load.get_child_by_label("daily_sales_model_build")
+        merge.callback = partial(measure_load, feed="sales", table="daily_sales", by_day=True)
 
         metrics = DbtBuildLocalOperator(
             task_id="update_metrics", selector="update_metrics", indirect_selection="buildable", **OPERATOR_KWARGS

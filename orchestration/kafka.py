@@ -12,7 +12,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.log import mask_secret
 
-from orchestration import arrivals, settings
+from orchestration import arrivals, metrics, settings
 from orchestration.alerts import text
 from orchestration.alerts.callbacks import ARRIVED, tell_lag, tell_silence
 from orchestration.project import ENV, read_connection, use_connections, use_landing_zone
@@ -89,7 +89,9 @@ def consume(context: Any, share: int = 0) -> dict[str, Any]:
     for line in said(landed, params["topic"], root):
         log.info(line)
     _silence(context, landed.events, share)
-    return asdict(landed) | {"events": landed.events, "lag": _lag(context, landed.partitions)}
+    lag = _lag(context, landed.partitions)
+    metrics.send(lambda: _measured(lag, dag=context["dag"].dag_id, topic=params["topic"], share=share))
+    return asdict(landed) | {"events": landed.events, "lag": lag}
 
 
 def skip_unless_arrived(context: Any) -> None:
@@ -114,6 +116,13 @@ def _lag(context: Any, partitions: Any) -> dict[str, Any]:
     context["ti"].xcom_push(f"lag of {topic}", asdict(lag))
     log.info("Lag: %s", text.lag_of(lag.behind, lag.age))
     return asdict(lag)
+
+
+def _measured(lag: dict[str, Any], **tags: object) -> list[metrics.Metric]:
+    return [
+        metrics.gauge("pipeline.events.lag", lag["behind"], **tags),
+        metrics.gauge("pipeline.events.lag_age", lag["age"], metrics.SECONDS, **tags),
+    ]
 
 
 def _silence(context: Any, events: int, share: int) -> None:

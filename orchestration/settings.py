@@ -58,6 +58,12 @@ def share(variable: str, default: float) -> float:
     return found
 
 
+def words(variable: str) -> tuple[str, ...]:
+    """A setting of words that are divided by commas."""
+    DEFAULTS[variable] = ""
+    return tuple(word for word in map(str.strip, os.environ.get(variable, "").split(",")) if word)
+
+
 # Which warehouse, and the DuckDB file.
 TARGET = text("DBT_TARGET", "duckdb")
 WAREHOUSE_PATH = text("WAREHOUSE_PATH", "warehouse.duckdb")
@@ -108,7 +114,11 @@ EVENTS_LATE_MINUTES = number("PIPELINES_EVENTS_LATE_MINUTES", 30)
 LATE_HOURS = amount("PIPELINES_LATE_HOURS", 2)
 TASK_LATE_MINUTES = amount("PIPELINES_TASK_LATE_MINUTES", 30)
 
-# How long chat and mail are waited for, each; and S3, each of so many times.
+# Where metrics are sent, and what of CloudWatch they belong to. No wrong word stops a DAG: who sends says so.
+METRICS = words("METRICS")
+METRICS_NAMESPACE = text("PIPELINES_METRICS_NAMESPACE", "Pipelines")
+
+# How long chat, mail and metrics are waited for, each; and S3, each of so many times.
 ALERT_SECONDS = number("PIPELINES_ALERT_SECONDS", 5)
 S3_SECONDS = number("PIPELINES_S3_SECONDS", 20)
 S3_ATTEMPTS = number("PIPELINES_S3_ATTEMPTS", 3)

@@ -57,7 +57,9 @@ def warm_up_scheduler() -> None:
 
 
 def _warm_up() -> None:
-    for module in NEEDED:
+    from orchestration.metrics.sending import modules as of_metrics
+
+    for module in (*NEEDED, *of_metrics()):
         import_module(module)
     from airflow.dag_processing.dagbag import DagBag
     from cosmos import settings

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +18,7 @@ from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowSensorTimeout
 from airflow.sdk.execution_time.xcom import XCom
 
-from orchestration import arrivals, project, report, settings
+from orchestration import arrivals, metrics, project, report, settings
 from orchestration.alerts import channels, facts, text
 from orchestration.alerts.unheard import TOLD, Failures, Unheard, callbacks_of, failed_too, failures, instance_of
 from orchestration.events.errors import LossError
@@ -30,6 +32,15 @@ NOTHING_NEW = "nothing_new"
 WARNED = "warned"
 # What the transform of events says to the load: what has arrived.
 ARRIVED = "arrived"
+# What is sent of a load, by what the warehouse calls it.
+MEASURED = {
+    "received": "pipeline.load.rows_received",
+    "current": "pipeline.load.rows_merged",
+    "rejected": "pipeline.load.rows_rejected",
+    "held": "pipeline.load.rows_held",
+    "refused_files": "pipeline.load.files_refused",
+    "held_files": "pipeline.load.files_held",
+}
 
 
 def keep_news(project_dir: str, context: Any) -> None:
@@ -38,6 +49,14 @@ def keep_news(project_dir: str, context: Any) -> None:
     # An earlier try may have loaded the files before it was killed: a retry that finds nothing new knows nothing.
     first_try = ti.max_tries - ti.task.retries + 1
     ti.xcom_push(NOTHING_NEW, ti.try_number == first_try and report.found_nothing_new())
+
+
+def measure_load(project_dir: str, context: Any, feed: str, table: str, by_day: bool = False) -> None:
+    """After a load of a feed into a table of production, a callback of Cosmos: sends what is measured of it, also if
+    the run is to end red. Of all of the feed's files, or by `by_day` of those of the run's day."""
+    if settings.METRICS:
+        rows = _asked(partial(facts.measured, table=table), context, feed, by_day)
+        _send_load(context, feed, rows)
 
 
 def tell_success(context: Any, feed: str, news: bool) -> None:
@@ -73,12 +92,13 @@ def tell_events(context: Any) -> None:
 
     def ask() -> list[facts.Row]:
         project.use_connections(context, None)
-        return facts.loaded_events(arrived.condition())
+        return facts.loaded_events(arrived.condition(), newest=bool(settings.METRICS))
 
     rows = facts.answer(ask)
     message = text.loaded(context["dag"].dag_id, facts.run_minute(context), rows[0] if rows else None, lags)
     log.info(message)
     _post(message)
+    _send_load(context, "events", rows)
 
 
 def tell_model(context: Any, decided: Mapping[str, Any], scored: Mapping[str, Any]) -> None:
@@ -167,8 +187,10 @@ def tell_unheard(context: Any) -> None:
     for task in known.untold:
         for tell in callbacks_of(task):
             tell(context | {"ti": instance_of(task, context), "exception": Unheard(text.UNHEARD)})
+    dag_id, run_id = context["dag"].dag_id, context["run_id"]
+    untold = [task.task_id for task in known.untold]
+    metrics.send(lambda: [metrics.count("airflow.task.failure", dag=dag_id, task=task) for task in untold])
     if not known.failed or context["reason"] != "task_failure":
-        dag_id, run_id = context["dag"].dag_id, context["run_id"]
         message = text.failed(
             dag_id,
             None,
@@ -228,6 +250,7 @@ async def tell_late(context: dict[str, Any], minutes: float | None = None) -> No
         return
     time = (run["logical_date"] or run["run_after"])[: 16 if minutes else 10]
     after = f"{minutes:g} minutes" if minutes else f"{settings.LATE_HOURS:g} hours"
+    metrics.send(lambda: [metrics.count("airflow.deadline.missed", dag=run["dag_id"])], wait=False)
     message = text.late(run["dag_id"], run["dag_run_id"], time, after)
     await channels.post_and_mail_late(context, text.for_chat(message), *_as_mail(message))
 
@@ -245,6 +268,21 @@ def _asked(
         return question(feed, day if by_day else None)
 
     return facts.answer(ask)
+
+
+def _send_load(context: Any, feed: str, rows: Sequence[facts.Row] | None) -> None:
+    """Sends what the warehouse says of a load, if it says anything."""
+
+    def measure(row: facts.Row) -> list[metrics.Metric]:
+        tags = {"dag": context["dag"].dag_id, "feed": feed}
+        found = [metrics.gauge(name, int(row[of]), **tags) for of, name in MEASURED.items() if of in row]
+        if row.get("newest"):
+            age = (datetime.now(UTC) - row["newest"].replace(tzinfo=UTC)).total_seconds()
+            found.append(metrics.gauge("pipeline.load.freshness", age, metrics.SECONDS, **tags))
+        return found
+
+    for row in rows or ():
+        metrics.send(partial(measure, row))
 
 
 def _post(message: str, link: str = "", commands: Sequence[str] = ()) -> None:

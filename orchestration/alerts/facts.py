@@ -14,6 +14,10 @@ log = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 
+# Of the ledger.
+SUMS = ", ".join(
+    f"coalesce(sum({state}_rows), 0) as {state}" for state in ("received", "current", "superseded", "rejected", "held")
+)
 # The checks that fail while a file waits to be mended: of sales, and of a table.
 FILE_TO_MEND = re.compile(r"no_(\w+_)?file_to_mend")
 # Those that fail while nothing new comes of a feed.
@@ -28,11 +32,33 @@ def loaded(feed: str, day: str | None) -> list[Row]:
     )
 
 
-def loaded_events(condition: str) -> list[Row]:
-    """The sums of the ledger over some landed objects of events, as one row; the condition is SQL."""
-    sums = ", ".join(f"coalesce(sum({state}_rows), 0) as {state}" for state in ("received", "current", "superseded",
-        "rejected", "held"))  # fmt: skip
-    return report.ask(f"select count(*) as objects, {sums} from prod.load_ledger where {condition}")
+def loaded_events(condition: str, newest: bool = False) -> list[Row]:
+    """The sums of the ledger over some landed objects of events, as one row; the condition is SQL. With `newest`, when
+    the last of them was sent."""
+    query = f"select count(*) as objects, {SUMS} from prod.load_ledger where {condition}"
+    if newest:
+        sent = f"select max(sent_at) as newest from prod.usage_events where {condition}"
+        query = f"select ledger.*, sent.newest from ({query}) as ledger cross join ({sent}) as sent"
+    return report.ask(query)
+
+
+def measured(feed: str, day: str | None, table: str) -> list[Row]:
+    """What is measured of a feed, or of its files of a day, as one row: where their rows are now, how many files wait
+    to be mended, and the newest version that its table has in production."""
+    files = _files(feed, day)
+    return report.ask(
+        f"""
+        select ledger.*, mend.refused_files, mend.held_files, production.newest
+        from (select {SUMS} from prod.load_ledger where {files}) as ledger
+        cross join (
+            select
+                count(distinct case when state = 'refused' then source_file end) as refused_files,
+                count(distinct case when state = 'held' then source_file end) as held_files
+            from staging.files_to_mend where {files}
+        ) as mend
+        cross join (select max(updated_at) as newest from prod.{_name(table)}) as production
+        """
+    )
 
 
 def to_mend(feed: str, day: str | None) -> list[Row]:
@@ -86,7 +112,11 @@ def _run_time(context: Any) -> datetime | None:
 
 
 def _files(feed: str, day: str | None) -> str:
-    if not feed.isidentifier():
-        raise ValueError(f"{feed} is no feed")
-    condition = f"split_part(source_file, '/', 2) = '{feed}'"
+    condition = f"split_part(source_file, '/', 2) = '{_name(feed)}'"
     return condition + (f" and file_date = cast('{date.fromisoformat(day)}' as date)" if day else "")
+
+
+def _name(feed: str) -> str:
+    if not feed.isidentifier():
+        raise ValueError(f"{feed} is no feed and no table")
+    return feed

@@ -25,7 +25,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from cosmos import DbtBuildLocalOperator, DbtTestLocalOperator
 
 from orchestration import settings
-from orchestration.alerts.callbacks import keep_warnings, tell_failure, tell_synced
+from orchestration.alerts.callbacks import keep_warnings, measure_load, tell_failure, tell_synced
 from orchestration.alerts.timers import alert_after
 from orchestration.defaults import CHECKS, NOTIFY, WAITING, watched
 from orchestration.project import ENV, OPERATOR_KWARGS, POOL, use_connections
@@ -103,6 +103,7 @@ with DAG(
             exclude=table.exclude,
             # Only tests that read nothing of another table.
             indirect_selection="cautious",
+            callback=partial(measure_load, feed=table.name, table=table.name),
             **dbt,
             **told,
             **alert_after(settings.TASK_LATE_MINUTES),

@@ -1,5 +1,5 @@
-"""All local stand-ins together: S3, SageMaker, chat, mail, Kafka and Snowflake if asked for, and Airflow on its
-database."""
+"""All local stand-ins together: S3, SageMaker, chat, mail, Datadog's agent, Kafka and Snowflake if asked for, and
+Airflow on its database."""
 
 import fcntl
 import shutil
@@ -13,6 +13,7 @@ from orchestration.local.runtime.airflow import airflow, airflow_environment
 from orchestration.local.runtime.airflow_api import Airflow
 from orchestration.local.runtime.postgres import postgres
 from orchestration.local.runtime.processes import free_port
+from orchestration.local.stand_ins.agent import agent
 from orchestration.local.stand_ins.broker import Broker, broker
 from orchestration.local.stand_ins.chat import chat_sink
 from orchestration.local.stand_ins.mail import mail_sink
@@ -38,6 +39,7 @@ class Services:
     sagemaker: ControlPlane
     chat: Sink
     mail: Sink
+    metrics: Sink
     airflow: Airflow
     warehouse: Warehouse
     env: dict[str, str]
@@ -113,6 +115,7 @@ def local_services(
         sagemaker.has_archive = models.has
         chat = stack.enter_context(chat_sink(state / "chat.jsonl"))
         mail = stack.enter_context(mail_sink(state / "mail.jsonl"))
+        metrics = stack.enter_context(agent(state / "metrics.jsonl"))
         events = stack.enter_context(broker()) if kafka else None
         # Tasks write there; it would be gone with the server, and with it where the next session reads on.
         stack.callback(s3.keep, f"{PREFIX}raw/events/")
@@ -129,6 +132,7 @@ def local_services(
             sagemaker=sagemaker,
             chat=chat,
             mail=mail,
+            metrics=metrics,
             kafka=events,
             warehouse=warehouse or account,
             dags_folder=dags_folder,
@@ -137,4 +141,4 @@ def local_services(
         env |= settings or {}
         client = stack.enter_context(airflow(env, logs, say))
         told = DuckDBFile(warehouse) if warehouse else LocalSnowflake(account)
-        yield Services(s3, models, sagemaker, chat, mail, client, told, env, events)
+        yield Services(s3, models, sagemaker, chat, mail, metrics, client, told, env, events)

@@ -67,6 +67,7 @@ def main() -> int:
                 f"{services.models.mirror}\n"
                 f"Chat       {services.chat.address}   kept in {services.chat.file}\n"
                 f"Mail       {services.mail.address}   kept in {services.mail.file}\n"
+                f"Metrics    {services.metrics.address}   of METRICS=datadog, kept in {services.metrics.file}\n"
                 f"Kafka      {services.kafka.address}   topic {TOPIC}, a new log at each start\n"
                 f"Warehouse  {services.warehouse.address}\n\n"
                 f"Trigger {sales.DAG_ID} with the logical date {', '.join(sales_files.GOOD_DAYS)}: their files have "

@@ -35,7 +35,7 @@ warm_up_scheduler()
 '''
 
 # A user's own settings must not reach the local Airflow, nor his cloud account the local S3.
-FOREIGN = ("AIRFLOW", "AWS_", "DBT_", "SLACK_", "SNOWFLAKE_")
+FOREIGN = ("AIRFLOW", "AWS_", "DATADOG_", "DBT_", "DD_", "SLACK_", "SNOWFLAKE_")
 
 
 def airflow_environment(
@@ -47,6 +47,7 @@ def airflow_environment(
     sagemaker: ControlPlane,
     chat: Sink,
     mail: Sink,
+    metrics: Sink,
     kafka: Broker | None,
     warehouse: Path | Snowflake,
     dags_folder: Path,
@@ -54,6 +55,7 @@ def airflow_environment(
 ) -> dict[str, str]:
     """The whole configuration of a local Airflow, of the connections, and of the pipelines' own settings."""
     mail_host, mail_port = mail.address.split(":")
+    agent_host, agent_port = metrics.address.split(":")
     url = f"http://127.0.0.1:{port}"
     connections = {
         settings.AWS_CONNECTION: {
@@ -109,6 +111,7 @@ def airflow_environment(
             "scheduler_idle_sleep_time": 0.25,
             # What a killed session was at starts again within a minute.
             "task_instance_heartbeat_timeout": 60,
+            "orphaned_tasks_check_interval": 30,
         },
         # Until then nobody looks whether a task that was skipped or has failed is done.
         "workers": {"min_heartbeat_interval": 1},
@@ -134,6 +137,9 @@ def airflow_environment(
             "AWS_CONFIG_FILE": os.devnull,
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
             "LANDING_ROOT": f"s3://{storage.bucket}/{settings.PREFIX}".rstrip("/"),
+            # Whoever sets METRICS sends to these, and to a CloudWatch beside S3.
+            "DD_AGENT_HOST": agent_host,
+            "DD_DOGSTATSD_PORT": agent_port,
             # Production waits for minutes and hours; here a file is there or it is not.
             "PIPELINES_POKE_SECONDS": "15",
             "PIPELINES_WAIT_SECONDS": "60",

@@ -31,6 +31,7 @@ from orchestration.local.stand_ins.chat import CHAT_TOKEN
 from orchestration.local.stand_ins.mail import MAIL_PASSWORD
 from orchestration.local.stand_ins.s3 import KEY, SECRET
 from support.airflow_fixtures import airflow_in, files_with
+from support.metrics import Measured, in_cloudwatch
 from support.reference import TABLES, Reference
 from support.sales_files import row
 from support.warehouse import compare_tables
@@ -63,12 +64,13 @@ BUNDLES = [bundle("dags-folder", DAGS), bundle("tests", OURS)]
 def airflow():
     """Airflow with its schedules on, and patience for one poke and for two missed heartbeats only."""
     settings = {
+        "METRICS": "datadog,cloudwatch",
         "PIPELINES_WAIT_SECONDS": "10",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
-        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
-            [bundle("dags-folder", DAGS), bundle("tests", OURS)]
-        ),
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(BUNDLES),
     }
     # Not in pytest's own folder: the next pytest that starts takes it from PostgreSQL, which as root is another user.
     with (
@@ -105,6 +107,12 @@ def told(airflow, scheduled):
     )
 
 
+@pytest.fixture
+def measured(airflow, scheduled):
+    """What Datadog's agent receives from now on."""
+    return Measured(airflow.services.metrics)
+
+
 def test_the_scheduled_run_loads_the_day_before(airflow, scheduled):
     facts, run = scheduled
     day = facts["logical_date"][:10]
@@ -122,7 +130,7 @@ def test_the_scheduled_run_loads_the_day_before(airflow, scheduled):
 
 
 def test_a_run_by_hand_without_a_date_loads_today_though_chat_hangs_a_worker_is_lost_and_a_model_fails_once(
-    airflow, scheduled, monkeypatch
+    airflow, scheduled, measured, monkeypatch
 ):
     """The worker is lost in the merge. The model fails on a table that somebody has changed, and is healed by its retry
     once that is mended."""
@@ -153,9 +161,19 @@ def test_a_run_by_hand_without_a_date_loads_today_though_chat_hangs_a_worker_is_
     expected.load({f"raw/sales/{today}/sales_export.csv": sales(today, 30)})
     compare_day(airflow, expected, today)
     assert airflow.mail.messages == []
+    # A retry is no failure, neither where the worker was lost nor where the model failed.
+    took = measured.last("airflow.dag.duration", dag=airflow.dag_id, state="success")
+    known = client.call("GET", f"dags/{airflow.dag_id}/dagRuns/{run_id}")
+    assert took == pytest.approx(known["duration"] * 1000, abs=1)
+    assert measured.counts("airflow.task.success", dag=airflow.dag_id) == dict.fromkeys(tasks, 1)
+    assert measured.counts("airflow.task.retry", dag=airflow.dag_id) == {lost: 1, broken: tasks[broken].tries - 1}
+    assert measured.counts("airflow.task.failure", dag=airflow.dag_id) == {}
+    for task in run.tasks:
+        took = measured.last("airflow.task.duration", dag=airflow.dag_id, task=task.task)
+        assert took == pytest.approx(task.seconds * 1000, abs=500)
 
 
-def test_tables_are_synced_each_by_itself_and_an_idle_hour_starts_no_dbt(airflow, told):
+def test_tables_are_synced_each_by_itself_and_an_idle_hour_starts_no_dbt(airflow, told, measured):
     """The run that the schedule starts by itself builds all tables; one of its files is refused."""
     client, dag_id = airflow.airflow, "table_sync"
     for key, content in (demo_tables.second_hour() | demo_tables.first_hour()).items():
@@ -200,6 +218,10 @@ def test_tables_are_synced_each_by_itself_and_an_idle_hour_starts_no_dbt(airflow
     [validated] = [task for task in run.tasks if task.task == "validate_orders"]
     assert "orders_have_their_customers has found: from_field=C" in client.log(dag_id, run.run_id, validated, lines=200)
     assert "orders: 1 new file; rows now: 521 received, 421 current, 100 superseded, 0 rejected" in synced
+    load = measured.load(dag_id, "orders")
+    assert (load["rows_received"], load["rows_merged"], load["files_refused"]) == (521, 421, 0)
+    [(newest,)] = airflow.query("select max(updated_at) from prod.orders")
+    assert load["freshness"] == pytest.approx((datetime.now(UTC) - newest.replace(tzinfo=UTC)).total_seconds(), abs=300)
 
     # A sync that is cleared by itself does its work once more.
     clear(client, dag_id, run.run_id, "sync_orders", downstream=False)
@@ -236,7 +258,7 @@ def test_a_sender_that_is_silent_is_told_once_a_day_until_it_sends_again(airflow
     client.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
 
 
-def test_one_line_of_a_dag_file_has_it_watched(airflow, told, tmp_path):
+def test_one_line_of_a_dag_file_has_it_watched(airflow, told, measured, tmp_path):
     """A retry is told to nobody; a task and a run that take long are, once; of tasks that fail each says what has
     failed before it."""
     client, dag_id, file = airflow.airflow, "watched_in_tests", tmp_path / "what"
@@ -259,6 +281,9 @@ def test_one_line_of_a_dag_file_has_it_watched(airflow, told, tmp_path):
         "success", {"slow": 1, "first": 2, "second": 2}
     )  # fmt: skip
     assert [len(texts) for texts in told()] == [2, 2]
+    assert measured.last("airflow.deadline.missed", dag=dag_id) == 1
+    assert measured.counts("airflow.task.retry", dag=dag_id) == {"first": 1, "second": 1}
+    assert measured.counts("airflow.task.failure", dag=dag_id) == {}
 
     file.write_text("fail")
     run = client.wait(dag_id, client.start(dag_id, "2024-01-05T02:00", {"file": str(file)}))
@@ -394,7 +419,7 @@ def second_scheduler(airflow):
     stop_all(started)
 
 
-def test_events_are_landed_and_loaded_once_each_whatever_is_killed(airflow, told):
+def test_events_are_landed_and_loaded_once_each_whatever_is_killed(airflow, told, measured):
     """The topic is another one than that of the schedule, whose runs find nothing in it."""
     client, dag_id, kafka = airflow.airflow, "realtime_event_ingestion", airflow.services.kafka
     topic, tasks = "events.of.tests", ("consume_kafka_events", "transform_events", "load_to_warehouse")
@@ -431,6 +456,11 @@ def test_events_are_landed_and_loaded_once_each_whatever_is_killed(airflow, told
         zip(tasks, ("success", "skipped", "skipped"), strict=True)
     )
     assert "2024-01-05T10:05" not in str(told())
+    load = measured.load(dag_id, "events")
+    assert load.pop("freshness") > 0
+    assert load == {"rows_received": 1000, "rows_merged": len(events), "rows_rejected": rejected, "rows_held": 0}
+    lag = {"dag": dag_id, "topic": topic, "share": 0}
+    assert (measured.last("pipeline.events.lag", **lag), measured.last("pipeline.events.lag_age", **lag)) == (0, 0)
 
     # Lost before it landed: told at once, without a retry.
     kafka.send(topic, sent[1000:])
@@ -523,7 +553,7 @@ def authenticate(airflow, from_now_on):
     ).raise_for_status()
 
 
-def test_a_held_file_touches_nothing_and_is_told_while_the_others_load_and_loads_once_mended(airflow, told):
+def test_a_held_file_touches_nothing_and_is_told_while_the_others_load_and_loads_once_mended(airflow, told, measured):
     """Mended, the failed run is cleared, as a person does after an alert: its deadline must not be in the way."""
     day = "2024-01-06"
     before = airflow.query("select * from prod.daily_sales order by all")
@@ -538,6 +568,15 @@ def test_a_held_file_touches_nothing_and_is_told_while_the_others_load_and_loads
     after = airflow.query("select * from prod.daily_sales order by all")
     assert set(before) <= set(after)
     assert {row[-2] for row in set(after) - set(before)} == {f"raw/sales/{day}/late_stores.csv"}
+
+    # A run that ends red is measured, too, as the ledger has it.
+    load = measured.load(airflow.dag_id, "sales")
+    assert load.pop("freshness") > 0
+    assert load == {
+        "rows_received": 10, "rows_merged": 10, "rows_rejected": 0, "rows_held": 0, "files_refused": 1, "files_held": 1
+    }  # fmt: skip
+    [failed] = [task for task, state in states.items() if state == "failed"]
+    assert measured.counts("airflow.task.failure", dag=airflow.dag_id) == {failed: 1}
 
     chat, mail = told()
     for (text,) in (chat, mail):
@@ -567,7 +606,7 @@ def test_a_held_file_touches_nothing_and_is_told_while_the_others_load_and_loads
     ]
 
 
-def test_a_file_that_does_not_come_is_told(airflow, told):
+def test_a_file_that_does_not_come_is_told(airflow, told, measured):
     run = airflow.run("2024-01-07")
     states = {task.task: task.state for task in run.tasks}
     assert run.state == "failed"
@@ -577,6 +616,8 @@ def test_a_file_that_does_not_come_is_told(airflow, told):
     for (text,) in (chat, mail):
         assert "Problem: raw/sales/2024-01-07/sales_export.csv has not come." in text
         assert "What to do: The day" in text
+    assert measured.counts("airflow.task.failure", dag=airflow.dag_id) == {"wait_for_sales_file": 1}
+    assert measured.counts("airflow.task.success", dag=airflow.dag_id) == {}
 
 
 # A callback that comes while the dag-processor reads the file waits until it is read again, 60 seconds later.
@@ -591,7 +632,7 @@ UNTIL_TOLD = 150
         pytest.param(True, True, "2024-01-15", id="worker of each DAG", marks=pytest.mark.long),
     ],
 )
-def test_what_is_killed_at_every_try_is_told_once_by_its_run(airflow, scheduled, told, worker, tables, day):
+def test_what_is_killed_at_every_try_is_told_once_by_its_run(airflow, scheduled, told, measured, worker, tables, day):
     """Most often it is out of memory. Airflow calls no task then; for a lost worker it does, without saying why."""
     client, (facts, loaded) = airflow.airflow, scheduled
     if day:
@@ -628,6 +669,10 @@ def test_what_is_killed_at_every_try_is_told_once_by_its_run(airflow, scheduled,
             [text] = [html.unescape(text) for text in texts if f"{line}\n" in text]
             assert f"\nTask: {task}\nProblem: the task's process ended without a word: it was killed" in text
             assert f"/tasks/{task}" in text
+    # Nor does it send anything itself; of a lost worker the scheduler does while there is another try.
+    for (dag_id, _), task in killed.items():
+        assert measured.last("airflow.task.failure", dag=dag_id, task=task) == 1
+        assert measured.counts("airflow.task.failure", dag=dag_id) == {task: 1}
     # Airflow has been through all failures of this session by now: none was told twice, by its task and by its run.
     failures = [text.split("\nProblem: ")[0] for text in (m["text"] for m in airflow.chat.messages) if text[0] == "❌"]
     assert max(Counter(failures).values()) == 1
@@ -656,8 +701,8 @@ def kill_every_try(client, tasks, worker):
         time.sleep(0.2)
 
 
-def test_a_model_is_trained_and_deployed_though_both_are_killed_and_not_of_late_features(airflow, told):
-    """The last but the long ones: its customers are none of the other tests'."""
+def test_a_model_is_trained_and_deployed_though_both_are_killed_and_not_of_late_features(airflow, told, measured):
+    """The last but the next and the long ones: its customers are none of the other tests'."""
     client, dag_id = airflow.airflow, "churn_training"
     demo = ChurnDemo(dag_id, airflow.services, Console(quiet=True))
     demo.land_all("", count=500)
@@ -690,7 +735,23 @@ def test_a_model_is_trained_and_deployed_though_both_are_killed_and_not_of_late_
     [text] = [text for text in told()[0] if f"✅ DAG {dag_id} completed for {churn_files.LAST}" in text]
     assert "\nModel AUC 0." in text
     assert "\nDecision: deployed. Its AUC is 0." in text
+    [(auc,)] = airflow.query("select auc from prod.model_runs")
+    assert measured.last("pipeline.model.auc", dag=dag_id) == pytest.approx(float(auc), abs=1e-6)
+    assert measured.last("pipeline.model.decision", dag=dag_id, decision="deployed") == 1
     client.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
+
+
+def test_cloudwatch_has_what_datadog_has(airflow):
+    """Of what the tests before have measured: but for those moments in which AWS took nobody."""
+    everything = Measured(airflow.services.metrics, since=0)
+    refused = {airflow.dag_id, "table_sync"}
+    sent = {one: values for one, values in everything.values().items() if not refused & set(dict(one[1]).values())}
+    wanted = {one: (len(values), pytest.approx(sum(values))) for one, values in sent.items()}
+    kept = in_cloudwatch(airflow.services.s3.endpoint, "Pipelines")
+    assert {one: kept[one][:2] for one in wanted} == wanted
+    names = {name for name, _ in kept}
+    assert names == {name for name, _ in everything.values()}
+    assert {unit for (name, _), (_, _, unit) in kept.items() if name.endswith("duration")} == {"Milliseconds"}
 
 
 @pytest.mark.long

@@ -17,6 +17,7 @@ from orchestration.local.stand_ins.mail import MAIL_PASSWORD
 from orchestration.local.stand_ins.s3 import KEY, SECRET
 from orchestration.local.stand_ins.snowflake.service import ADMINISTRATOR, USER
 from support.airflow_fixtures import AirflowSession, airflow_in, files_with
+from support.metrics import Measured
 from support.reference import PROJECT
 from support.sales_files import CASES, file
 
@@ -37,7 +38,7 @@ def folder() -> Iterator[Path]:
 def airflow(folder: Path) -> Iterator[AirflowSession]:
     # The manifest of this target.
     subprocess.run(["make", "setup", "DBT_TARGET=snowflake"], cwd=PROJECT, check=True)
-    with airflow_in(folder, on_snowflake=True) as session:
+    with airflow_in(folder, on_snowflake=True, settings={"METRICS": "datadog"}) as session:
         yield session
 
 
@@ -46,6 +47,9 @@ def test_a_day_is_loaded_and_a_bad_one_is_not(airflow: AirflowSession) -> None:
     assert airflow.run(str(DAY), seconds=400).state == "success"
     ledger = "select source_file, current_rows from prod.load_ledger"
     assert airflow.query(ledger) == [(f"raw/sales/{DAY}/sales_export.csv", 19)]
+    load = Measured(airflow.services.metrics, since=0).load(airflow.dag_id, "sales")
+    assert (load["rows_merged"], load["files_held"]) == (19, 0)
+    assert load["freshness"] > 0
     airflow.land(str(BAD_DAY), CASES["not UTF-8"].content(BAD_DAY))
     assert airflow.run(str(BAD_DAY), seconds=400).state == "failed"
     assert len(airflow.query(ledger)) == 1
