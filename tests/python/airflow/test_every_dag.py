@@ -50,6 +50,7 @@ for file in sys.argv[1:]:
                     (task.on_failure_callback if isinstance(task.on_failure_callback, (list, tuple))
                      else [task.on_failure_callback])],
                 "retry_told": bool(task.on_retry_callback),
+                "measured": getattr(getattr(task, "callback", None), "keywords", {}).get("feed"),
                 "timer": [getattr(one, "__qualname__", "").split(".")[0] for one in
                     (getattr(task, "_pre_execute_hook", None), getattr(task, "_post_execute_hook", None)) if one],
             }
@@ -127,6 +128,22 @@ def test_a_load_and_the_training_are_told_when_they_take_long(dags):
         "daily_sales_etl_v2": load,
         "realtime_event_ingestion": {"load_to_warehouse"},
         "sales_etl": load,
+    }
+
+
+def test_a_load_is_measured(dags):
+    """Of events by who tells of them."""
+    measured = {
+        dag_id: {name: task["measured"] for name, task in dag["tasks"].items() if task["measured"]}
+        for dag_id, dag in dags.items()
+    }
+    tables = [name for name in dags["table_sync"]["tasks"] if name.startswith("sync_")]
+    assert measured == {
+        "churn_training": {},
+        "daily_sales_etl_v2": {"load_to_prod.daily_sales_model_build": "sales"},
+        "realtime_event_ingestion": {},
+        "sales_etl": {"load_to_prod.daily_sales_model_build": "sales"},
+        "table_sync": {name: name.removeprefix("sync_") for name in tables},
     }
 
 
