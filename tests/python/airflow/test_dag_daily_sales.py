@@ -24,6 +24,7 @@ from dbt.cli.main import dbtRunner
 
 from orchestration import project, report, settings
 from orchestration.alerts import callbacks, channels, unheard
+from orchestration.alerts import text as messages
 from orchestration.retries import RetryUnlessToMend
 
 # What the tests of this file share is made once.
@@ -463,7 +464,7 @@ def test_a_task_that_tells_says_so_to_its_run(monkeypatch):
     assert (told, pushed) == ([], [])
     callbacks.tell_failure(context | {"exception": RuntimeError("it broke")})
     # Only once it has told.
-    assert pushed == [(1, unheard.TOLD, 4)]
+    assert pushed == [(1, unheard.TOLD, 4), (1, messages.PROBLEM, "it broke")]
 
 
 @pytest.fixture
