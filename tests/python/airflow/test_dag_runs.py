@@ -391,11 +391,11 @@ def loaded_once(day):
 
 def scheduler():
     """The process of Airflow's scheduler, of all that this one has started."""
-    [found] = [
-        one for one in psutil.Process().children(recursive=True)
-        if one.cmdline()[1:4] == ["-m", "airflow", "scheduler"]
-    ]  # fmt: skip
-    return found
+    for one in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # some end meanwhile
+            if one.cmdline()[1:4] == ["-m", "airflow", "scheduler"]:
+                return one
+    raise AssertionError("there is no scheduler")
 
 
 def kill_scheduler():
