@@ -6,9 +6,9 @@
     json an object. Null and "" are empty. -#}
 
 {#- What a message is besides its value, in the raw table: names and types. Without a length a text has at most 16 MB on
-    Snowflake. -#}
+    Snowflake. On DuckDB Zstandard takes half the space that is taken otherwise, and less time to write. -#}
 {% macro message_columns() %}
-    {%- set long_text = 'varchar(134217728)' if target.type == 'snowflake' else 'varchar' -%}
+    {%- set long_text = 'varchar(134217728)' if target.type == 'snowflake' else 'varchar using compression zstd' -%}
     {{ return([
         ('kafka_topic', 'varchar'), ('kafka_generation', 'integer'), ('kafka_partition', 'integer'),
         ('kafka_offset', 'bigint'), ('sent_at', 'timestamp'), ('message_key', 'varchar'),
@@ -29,6 +29,18 @@
     `text_<name>`; and `value_problem`, why the value cannot be read at all. -#}
 {% macro arrived_messages(contract, raw, landings) %}
 {%- set fields, own = field_columns(contract), message_columns() | map('first') | list -%}
+landed as (
+
+    select
+        *
+        {{- keys_of_objects('message_value', contract) }}
+    from {{ raw }}
+    {%- if landings %}
+    where landing_id in ({{ landings }})
+    {%- endif %}
+
+),
+
 messages as (
 
     select
@@ -39,10 +51,7 @@ messages as (
             when not {{ is_json_object('message_value', contract) }}
                 then 'value is not a JSON object in which each key stands once'
         end as value_problem
-    from {{ raw }}
-    {%- if landings %}
-    where landing_id in ({{ landings }})
-    {%- endif %}
+    from landed
 
 ),
 
@@ -109,26 +118,57 @@ arrived as (
 {% endmacro %}
 
 
-{#- Whether a text is a JSON object, strictly: both engines also take NaN, infinities and a comma at the end. -#}
-{% macro is_json_object(value, contract) %}
-    {{ return(adapter.dispatch('is_json_object')(value, contract | selectattr('data_type', 'equalto', 'json'))) }}
+{#- The columns of a contract that are objects of their own. -#}
+{% macro object_columns(contract) %}
+    {%- set objects = contract | selectattr('data_type', 'equalto', 'json') -%}
+    {{ return(objects | rejectattr('config.meta.unknown_fields', 'true') | list) }}
 {% endmacro %}
 
 
+{#- The keys of a text that is JSON, and of its fields that are objects: columns that is_json_object reads. -#}
+{% macro keys_of_objects(value, contract) %}
+    {{ return(adapter.dispatch('keys_of_objects')(value, object_columns(contract))) }}
+{% endmacro %}
+
 {#- Deeper than in the fields that are objects keys are not compared. -#}
+{% macro duckdb__keys_of_objects(value, objects) %}
+    {%- for path in ['$'] + field_paths(objects) -%}
+,
+        case when json_valid({{ value }}) then json_keys({{ value }}, '{{ path }}') end as keys_{{ loop.index0 }}
+    {%- endfor -%}
+{% endmacro %}
+
+{% macro snowflake__keys_of_objects(value, objects) %}{% endmacro %}
+
+
+{#- Whether a text is a JSON object, strictly: both engines also take NaN, infinities and a comma at the end. -#}
+{% macro is_json_object(value, contract) %}
+    {{ return(adapter.dispatch('is_json_object')(value, object_columns(contract))) }}
+{% endmacro %}
+
+
 {% macro duckdb__is_json_object(value, objects) %}
 case
-            when not json_valid({{ value }}) then false
+            when keys_0 is null then false
             when json_type({{ value }}) <> 'OBJECT' then false
-            {%- for path in ['$'] + field_paths(objects | rejectattr('config.meta.unknown_fields', 'true')) %}
-            when len(json_keys({{ value }}, '{{ path }}')) <> len(list_distinct(json_keys({{ value }}, '{{ path }}')))
-                then false
+            {%- for number in range(objects | length + 1) %}
+            when {{ has_repeats('keys_' ~ number) }} then false
             {%- endfor %}
-            when regexp_matches({{ value }}, {{ lax_json() }}, 'i')
-                then not regexp_matches(regexp_replace({{ value }}, {{ json_string() }}, '""', 'g'), {{ lax_json() }}, 'i')
+            when {{ has_lax_json(value) }}
+                then not ({{ has_lax_json('regexp_replace(' ~ value ~ ', ' ~ json_string() ~ ", '\"\"', 'g')") }})
             else true
         end
 {%- endmacro %}
+
+
+{#- For a few keys it costs half to look where each stands first, for many far more. With an arrow, for the linter knows
+    no `lambda`. -#}
+{% macro has_repeats(keys) %}
+    {{ return(
+        'case when len(' ~ keys ~ ') <= 30 then len(list_filter(' ~ keys ~ ', (key, place) -> list_position(' ~ keys
+        ~ ', key) <> place)) > 0 else len(list_distinct(' ~ keys ~ ')) < len(' ~ keys ~ ') end'
+    ) }}
+{% endmacro %}
 
 
 {#- Snowflake takes no object in which a key stands twice, however deep, but takes `[1,,2]`, and more than it documents. So
@@ -147,9 +187,17 @@ case
 {%- endmacro %}
 
 
-{#- What no JSON has outside of its strings. -#}
-{% macro lax_json() %}
-    {{ return(text_literal('[:,[][[:space:]]*[-+]?(nan|inf)|,[[:space:]]*[]}]')) }}
+{#- What no JSON has outside of its strings. A pattern each for what it begins with: one that begins with a character of
+    its own is looked for several times faster. -#}
+{% macro has_lax_json(value) %}
+    {%- set no_number = '[-+]?([nN][aA][nN]|[iI][nN][fF])' -%}
+    {%- set conditions = [] -%}
+    {%- for pattern in [
+        ':[[:space:]]*' ~ no_number, '[[][[:space:]]*' ~ no_number, ',[[:space:]]*([]}]|' ~ no_number ~ ')'
+    ] -%}
+        {%- do conditions.append('regexp_matches(' ~ value ~ ', ' ~ text_literal(pattern) ~ ')') -%}
+    {%- endfor -%}
+    {{ return(conditions | join(' or ')) }}
 {% endmacro %}
 
 
@@ -174,9 +222,16 @@ case
 {#- All fields at once, for each call reads the whole value. -#}
 {% macro duckdb__json_document(value, fields) -%}
 {{ value }} as document,
-        json_extract({{ value }}, {{ field_paths(fields) }}) as json_fields,
-        json_extract_string({{ value }}, {{ field_paths(fields) }}) as text_fields
+        json_transform({{ value }}, '{{ fields_as('JSON', fields) }}') as json_fields,
+        json_transform({{ value }}, '{{ fields_as('VARCHAR', fields) }}') as text_fields
 {%- endmacro %}
+
+
+{% macro fields_as(type, fields) %}
+    {%- set types = [] -%}
+    {%- for column in fields -%}{%- do types.append('"' ~ column.name ~ '": "' ~ type ~ '"') -%}{%- endfor -%}
+    {{ return('{' ~ types | join(', ') ~ '}') }}
+{% endmacro %}
 
 
 {% macro snowflake__json_document(value, fields) -%}
@@ -189,7 +244,7 @@ try_parse_json({{ value }}) as document
 {% endmacro %}
 
 {% macro duckdb__field_as_json(fields, column) %}
-    {{ return('cast(json_fields[' ~ (fields.index(column) + 1) ~ '] as varchar)') }}
+    {{ return("cast(json_fields['" ~ column.name ~ "'] as varchar)") }}
 {% endmacro %}
 
 {% macro snowflake__field_as_json(fields, column) %}
@@ -202,7 +257,7 @@ try_parse_json({{ value }}) as document
 {% endmacro %}
 
 {% macro duckdb__field_as_text(fields, column) %}
-    {{ return('text_fields[' ~ (fields.index(column) + 1) ~ ']') }}
+    {{ return("text_fields['" ~ column.name ~ "']") }}
 {% endmacro %}
 
 {% macro snowflake__field_as_text(fields, column) %}
@@ -215,9 +270,16 @@ try_parse_json({{ value }}) as document
     {{ return(adapter.dispatch('other_fields')(fields | map(attribute='name') | list)) }}
 {% endmacro %}
 
-{#- RFC 7396: a null in the patch takes the field away. -#}
+{#- RFC 7396: a null in the patch takes the field away. The document is read once more only if it has other fields. -#}
 {% macro duckdb__other_fields(names) %}
-    {{ return("cast(json_merge_patch(document, '{\"" ~ names | join('": null, "') ~ "\": null}') as varchar)") }}
+    {%- set found = [] -%}
+    {%- for name in names -%}
+        {%- do found.append("cast(json_fields['" ~ name ~ "'] is not null as integer)") -%}
+    {%- endfor -%}
+    {{ return(
+        'case when len(keys_0) > ' ~ found | join(' + ') ~ " then cast(json_merge_patch(document, '{\""
+        ~ names | join('": null, "') ~ "\": null}') as varchar) end"
+    ) }}
 {% endmacro %}
 
 {% macro snowflake__other_fields(names) %}

@@ -25,11 +25,13 @@
         {#- Another run may have typed them meanwhile. -#}
         delete from {{ target }}{{ ' where landing_id in (' ~ landings ~ ')' if is_empty }};
 
+        {% for part in landings_in_parts(landings) %}
         insert into {{ target }} ({{ columns }})
         select {{ columns }}
         from (
-        {{ type_rows(feed.name, ref('raw_' ~ feed.name), landings) }}
+        {{ type_rows(feed.name, ref('raw_' ~ feed.name), part) }}
         ) as typed;
+        {% endfor %}
 
         {{ judge_landings(feed, landings) }}
         {% endcall %}
@@ -49,6 +51,34 @@
 {% macro landings_to_type(feed, anew) %}
     {%- set landed = 'select * from ' ~ ref('landed_files') ~ ' where ' -%}
     {{ return(landing_ids(landed ~ (of_feed(feed) if anew else 'not is_typed and ' ~ of_run(feed)))) }}
+{% endmacro %}
+
+
+{#- Lists of landings that are typed at a time. -#}
+{% macro landings_in_parts(landings) %}
+    {{ return(adapter.dispatch('landings_in_parts')(landings)) }}
+{% endmacro %}
+
+
+{% macro default__landings_in_parts(landings) %}{{ return([landings]) }}{% endmacro %}
+
+
+{#- DuckDB holds in memory what one statement types. A landing is not divided, for a key may stand in it twice. -#}
+{% macro duckdb__landings_in_parts(landings, rows=200000) %}
+    {%- if ',' not in landings -%}{{ return([landings]) }}{%- endif -%}
+    {%- set query -%}
+        select landing_id, received from {{ ref('landed_files') }} where landing_id in ({{ landings }}) order by landing_id
+    {%- endset -%}
+    {%- set parts, left = [], namespace(rows=0) -%}
+    {%- for landing_id, received in run_query(query).rows -%}
+        {%- if not parts or received > left.rows -%}
+            {%- do parts.append([]) -%}
+            {%- set left.rows = rows -%}
+        {%- endif -%}
+        {%- do parts[-1].append(landing_id) -%}
+        {%- set left.rows = left.rows - received -%}
+    {%- endfor -%}
+    {{ return(parts | map('join', ', ') | list) }}
 {% endmacro %}
 
 

@@ -83,9 +83,29 @@ where {{ within(ranges) }}
 
 {#- What of the winners goes in. -#}
 {% macro entering(winners, key) %}
-from {{ winners }} as winners
+    {{ return(rows_without(
+        winners, 'winners', 'merge_changes', same_key('winners', 'merge_changes', key) ~ ' and not merge_changes.wins'
+    )) }}
+{% endmacro %}
+
+
+{#- FROM some rows those for which no row of another table fulfils a condition. -#}
+{% macro rows_without(rows, name, other, condition) %}
+    {{ return(adapter.dispatch('rows_without')(rows, name, other, condition)) }}
+{% endmacro %}
+
+
+{#- Where DuckDB guesses that the rows are few it keeps all of them in memory to answer a NOT EXISTS. -#}
+{% macro duckdb__rows_without(rows, name, other, condition) %}
+from {{ rows }} as {{ name }}
+anti join {{ other }} on {{ condition }}
+{%- endmacro %}
+
+
+{% macro default__rows_without(rows, name, other, condition) %}
+from {{ rows }} as {{ name }}
 where not exists (
-    select 1 from merge_changes where {{ same_key('merge_changes', 'winners', key) }} and not merge_changes.wins
+    select 1 from {{ other }} where {{ condition }}
 )
 {%- endmacro %}
 

@@ -38,7 +38,8 @@ where landing_id in
         {% endcall %}
     {%- else -%}
         {%- set is_empty = true -%}
-        {%- set winners = keep_winners(newest_versions(feed, model_rows, plan), plan.in_place) -%}
+        {%- set in_place = plan.in_place or plan.replaced == 'null' -%}
+        {%- set winners = keep_winners(newest_versions(feed, model_rows, plan), in_place) -%}
         {%- if anew -%}
             {%- set no_row, before = model_rows ~ '(null)', forget_files(existing) -%}
             {%- set is_empty = make_empty(target, existing, winners.columns_of, no_row, before) -%}

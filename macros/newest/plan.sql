@@ -54,16 +54,32 @@
 
 {% macro newest_of(feed, compared, rows) %}
 with overtaken as (
-{{ overtaken_rows(feed, compared, rows) }}
+{{ keep_overtaken(overtaken_rows(feed, compared, rows)) }}
 )
-select *
-from ({{ rows }}) as candidates
-where not exists (
-    select 1
-    from overtaken
-    where overtaken.source_file = candidates.source_file and overtaken.source_record = candidates.source_record
-)
+select * {{ rows_without(
+    '(' ~ rows ~ ')', 'candidates', 'overtaken',
+    'candidates.source_file = overtaken.source_file and candidates.source_record = overtaken.source_record'
+) }}
 {% endmacro %}
+
+
+{#- The few rows that are overtaken are found once, so that those which remain can be read in place. -#}
+{% macro keep_overtaken(query) %}
+    {{ return(adapter.dispatch('keep_overtaken')(query)) }}
+{% endmacro %}
+
+
+{% macro duckdb__keep_overtaken(query) %}
+    {%- if not is_executing() -%}{{ return(query) }}{%- endif -%}
+    {% call statement('overtaken', auto_begin=False) %}
+        create or replace temporary table overtaken_versions as
+        {{ query }}
+    {% endcall %}
+    {{ return('select * from overtaken_versions') }}
+{% endmacro %}
+
+
+{% macro snowflake__keep_overtaken(query) %}{{ return(query) }}{% endmacro %}
 
 
 {#- Of an extract, the one landing that the table is made of after this merge: that of the newest file, by its path;
@@ -105,7 +121,7 @@ where not exists (
 {% endmacro %}
 
 
-{#- What is read once is read in place. -#}
+{#- What costs little to read again is read in place: a copy of all that arrives would take memory for all of it. -#}
 {% macro duckdb__keep_winners(query, in_place) %}
     {%- set name = 'versions_in_place' if in_place else 'newest_versions' -%}
     {% call statement('winners', auto_begin=False) %}

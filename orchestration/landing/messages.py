@@ -20,8 +20,8 @@ from orchestration.events.objects import Objects, objects_at
 from orchestration.landing.load import Log, Tables, landing_ids
 from orchestration.landing.sql import literal
 
-# One transaction takes this many objects, and no more once they come to this size.
-OBJECTS_A_TRANSACTION, BYTES_A_TRANSACTION = 200, 256 << 20
+# One transaction takes this many objects, and no more once they come to this size: until its end they are in memory.
+OBJECTS_A_TRANSACTION, BYTES_A_TRANSACTION = 200, 64 << 20
 # What is not UTF-8 is kept as hexadecimal digits.
 MESSAGES = """
 insert into {raw} (
@@ -204,8 +204,11 @@ def _labelled(one: Taken, landing_id: int) -> pa.Table:
     """The messages of an object, each with where it is from."""
     rows = len(one.messages)
     topic = one.path.split("/")[2]
-    labels = {"topic": topic, "source_file": one.path, "content_hash": one.content_hash, "landing_id": landing_id}
+    labels = {"topic": topic, "source_file": one.path, "content_hash": one.content_hash}
     table = one.messages.replace_schema_metadata(None).drop_columns(["next", "headers"])
+    table = table.append_column("landing_id", pa.repeat(pa.scalar(landing_id), rows))
     for name, value in labels.items():
-        table = table.append_column(name, pa.repeat(pa.scalar(value), rows))
+        # The text once, not in each row.
+        places = pa.repeat(pa.scalar(0, pa.int8()), rows)
+        table = table.append_column(name, pa.DictionaryArray.from_arrays(places, [value]))
     return table

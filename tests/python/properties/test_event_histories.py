@@ -60,6 +60,12 @@ def test_production_is_the_first_copy_of_each_event_at_length(project, seed):
     run(project, seed)
 
 
+def test_what_is_typed_a_few_objects_at_a_time_is_the_same(project):
+    """As much backlog is, so that it takes no more memory than little."""
+    with project.with_macros({"duckdb__landings_in_parts": {"rows=200000": "rows=5"}}):
+        run(project, 1)
+
+
 def test_no_message_stops_the_others(project, tmp_path):
     """Each odd message beside a good one; and one of ten megabytes, one that is nested 10,000 deep."""
     warehouse = Warehouse(project, tmp_path / "w")

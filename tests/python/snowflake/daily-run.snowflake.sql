@@ -461,7 +461,7 @@ select
     cast(count(case when true then 1 end) as bigint) as entering
 from analytics.prod.daily_sales__dbt_tmp as winners
 where not exists (
-    select 1 from merge_changes where merge_changes.sale_id = winners.sale_id and not merge_changes.wins
+    select 1 from merge_changes where winners.sale_id = merge_changes.sale_id and not merge_changes.wins
 )
 group by source_file, cast(sold_at as date)
 limit 0;
@@ -575,7 +575,7 @@ select
     cast(count(case when true then 1 end) as bigint) as entering
 from analytics.prod.daily_sales__dbt_tmp as winners
 where not exists (
-    select 1 from merge_changes where merge_changes.sale_id = winners.sale_id and not merge_changes.wins
+    select 1 from merge_changes where winners.sale_id = merge_changes.sale_id and not merge_changes.wins
 )
 group by source_file, cast(sold_at as date);
 
@@ -666,7 +666,7 @@ using (
     select *
 from analytics.prod.daily_sales__dbt_tmp as winners
 where not exists (
-    select 1 from merge_changes where merge_changes.sale_id = winners.sale_id and not merge_changes.wins
+    select 1 from merge_changes where winners.sale_id = merge_changes.sale_id and not merge_changes.wins
 )
 ) as winners
     on winners.sale_id = existing.sale_id and (existing.sale_id between 'bad-2024-01-02-0' and 'bad-2024-01-02-0' or existing.sale_id between 'bad-2024-01-02-1' and 'bad-2024-01-02-2' or existing.sale_id between 'bad-2024-01-02-3' and 'bad-2024-01-02-3' or existing.sale_id between 'bad-2024-01-02-4' and 'bad-2024-01-02-4' or existing.sale_id between 'bad-2024-01-02-5' and 'bad-2024-01-02-5' or existing.sale_id between 'bad-2024-01-02-6' and 'bad-2024-01-02-6' or existing.sale_id between 'bad-2024-01-02-7' and 'bad-2024-01-02-7' or existing.sale_id between 'bad-2024-01-02-8' and 'bad-2024-01-02-9')
