@@ -64,7 +64,7 @@ def daily_sales(dag_id: str, **of_dag: Any) -> DAG:
         )
         wait.ui_color = WAITING
 
-        # Tables are a task each; the registers, a seed and views, which cost a start of dbt and little else, share one.
+        # A table is a task; registers, a seed and views, which cost a start of dbt and little else, share starts.
         extract = DbtTaskGroup(
             "extract_to_staging",
             render_config=models("extract_to_staging", tests=TestBehavior.NONE),
@@ -106,7 +106,7 @@ def daily_sales(dag_id: str, **of_dag: Any) -> DAG:
         merge = load.get_child_by_label("daily_sales_model_build")
         merge.callback = partial(measure_load, feed="sales", table="daily_sales", by_day=True)
 
-        metrics = DbtBuildLocalOperator(
+        measures = DbtBuildLocalOperator(
             task_id="update_metrics", selector="update_metrics", indirect_selection="buildable", **OPERATOR_KWARGS
         )
 
@@ -120,5 +120,5 @@ def daily_sales(dag_id: str, **of_dag: Any) -> DAG:
         notify = notify_success()
         notify.operator.ui_color = NOTIFY
 
-        wait >> extract >> transform >> checks >> [load, metrics] >> notify
+        wait >> extract >> transform >> checks >> [load, measures] >> notify
     return dag

@@ -139,8 +139,11 @@ def tell_failure(context: Any, feed: str | None = None, by_day: bool = False) ->
     if lost:
         problem = error.summary
     files = [] if waited or not feed else _asked(facts.to_mend, context, feed, by_day)
-    mend = text.MEND if by_day else text.MEND_TABLE
     silent = bool(failed) and all(facts.asks_the_sender(node) for node, _ in failed)
+    advice = (
+        (waited, text.NO_FILE), (lost, text.LOSS), (files, text.MEND if by_day else text.MEND_TABLE),
+        (silent, text.SILENT), (True, text.RETRY),
+    )  # fmt: skip
     # Files are told with all that is known of them.
     found = {test: rows for test, rows in report.failing_rows().items() if not facts.asks_to_mend(test)}
     message = text.failed(
@@ -150,15 +153,7 @@ def tell_failure(context: Any, feed: str | None = None, by_day: bool = False) ->
         problem=problem,
         files=files,
         log_url=(link := getattr(ti, "log_url", "")),
-        advice=text.NO_FILE
-        if waited
-        else text.LOSS
-        if lost
-        else mend
-        if files
-        else text.SILENT
-        if silent
-        else text.RETRY,
+        advice=next(words for holds, words in advice if holds),
         found=found,
         lost=lost,
         others=failed_too(context),
@@ -183,7 +178,6 @@ def tell_unheard(context: Any) -> None:
         known = Failures()
     if known.cleared:
         return
-    _tell_warnings(context)
     for task in known.untold:
         for tell in callbacks_of(task):
             tell(context | {"ti": instance_of(task, context), "exception": Unheard(text.UNHEARD)})
@@ -216,11 +210,12 @@ def keep_warnings(context: Any) -> None:
 def _tell_warnings(context: Any) -> None:
     """Posts what the checks of a run found unusual, in one message."""
     dag, run_id = context["dag"], context["run_id"]
-    kept = {
-        task.task_id: XCom.get_one(key=WARNED, dag_id=dag.dag_id, task_id=task.task_id, run_id=run_id)
-        for task in dag.tasks
-        if getattr(task, "on_warning_callback", None)
-    }
+    warn = [task.task_id for task in dag.tasks if getattr(task, "on_warning_callback", None)]
+    try:
+        kept = {task: XCom.get_one(key=WARNED, dag_id=dag.dag_id, task_id=task, run_id=run_id) for task in warn}
+    except Exception as error:
+        log.warning("Airflow was not asked what checks warn of: %s", text.clipped(error))
+        return
     kept = {task: one for task, one in kept.items() if one}
     if kept:
         run = facts.run_minute(context) or run_id
@@ -237,6 +232,7 @@ def tell_long(context: Any, minutes: float) -> None:
     """Posts and mails that a task still runs after so many minutes. A timer calls it, beside the task."""
     ti = context["ti"]
     run = facts.run_minute(context) or ti.run_id
+    metrics.send(lambda: [metrics.count("airflow.deadline.missed", dag=ti.dag_id, task=ti.task_id)])
     message = text.long(ti.dag_id, ti.task_id, run, ti.try_number, minutes, link := getattr(ti, "log_url", ""))
     _post_and_mail(context, message, link)
 

@@ -21,7 +21,7 @@ SUMS = ", ".join(
 # The checks that fail while a file waits to be mended: of sales, and of a table.
 FILE_TO_MEND = re.compile(r"no_(\w+_)?file_to_mend")
 # Those that fail while nothing new comes of a feed.
-FRESH = re.compile(r"\w+_is_fresh|feeds_of_snapshots_are_fresh")
+FRESH = re.compile(r"\w+_is_fresh")
 
 
 def loaded(feed: str, day: str | None) -> list[Row]:

@@ -35,7 +35,7 @@ LOSS = (
     "trigger the DAG by hand with accept_loss true: it reads on from what is there and writes down what was lost. "
     "Until then every run stops here."
 )
-SILENT = "Ask who sends it. What comes is loaded, as ever. This is told once a day until something new comes."
+SILENT = "Ask who sends it. What comes is loaded, as ever."
 LAG = (
     "Nothing is lost while the topic still has it. Let a run take more (PIPELINES_MOST_EVENTS, PIPELINES_MOST_SECONDS) "
     "or share it out over more tasks (PIPELINES_CONSUMERS). This is not told again until the lag has shrunk."
@@ -108,7 +108,7 @@ def silent(dag: str, topic: str, share: str, since: str, log_url: str) -> str:
     """That no event has come of a topic, or of a share of its partitions, and since when."""
     return (
         f"🔇 DAG {dag}: no event has come of topic {clipped(topic)}{share} since {since[:16]}\nLog: {log_url}\n"
-        f"What to do: {SILENT}"
+        f"What to do: {SILENT} This is told once a day until something comes."
     )
 
 

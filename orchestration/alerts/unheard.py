@@ -62,7 +62,9 @@ def failed_too(context: Any) -> list[str]:
     except Exception as error:
         log.warning("Airflow was not asked which other tasks have failed: %s", error)
         return []
-    return [name for name, state in states.items() if state == "failed" and name != ti.task_id]
+    # A mapped task stands there with its index.
+    own = {ti.task_id, f"{ti.task_id}_{ti.map_index}"}
+    return [name for name, state in states.items() if state == "failed" and name not in own]
 
 
 def callbacks_of(task: Any) -> list[Any]:

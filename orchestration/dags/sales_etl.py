@@ -16,7 +16,7 @@ dag = daily_sales(
     "sales_etl",
     description="Extract daily sales data, transform, load to Snowflake: every day from the first on",
     doc_md=__doc__,
-    # As above: the run at midnight is of the day that has ended.
+    # Not by a string, which would be a trigger: its run at midnight would be of the day that begins.
     schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
     catchup=True,
     max_active_runs=3,

@@ -10,7 +10,7 @@ manifest.
 | find_new_files | compares the landing zone with what is known: a table with nothing to do is skipped, without dbt |
 | sync_&lt;table&gt; | load, transform, gate and merge of the table |
 | validate_&lt;table&gt; | its checks in production, `<table>_quality_checks`; red while a file waits to be mended |
-| check_freshness | once a day, of all tables that there are: red if nothing new has come of one for days |
+| check_freshness | once a day: red, or a warning, if nothing new has come of a table for days |
 | notify_success | tells what was loaded |
 
 A table that fails stops no other. A run takes all there is, of whatever day and hour, so nothing that comes late is
@@ -83,7 +83,7 @@ with DAG(
 
     freshness = DbtTestLocalOperator(
         task_id="check_freshness",
-        select="",
+        select="test_name:is_fresh",
         pre_execute=ask_of_the_tables_there_are,
         # After what has just come, loaded or not. By the run's date: who is silent sends no file to go by.
         trigger_rule="all_done",

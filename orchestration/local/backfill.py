@@ -19,9 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestration.alerts.text import PROBLEM
-from orchestration.local.demos.demo import COLOURS, duckdb_file, require_setup
+from orchestration.local.demos.demo import COLOURS, duckdb_file, land_demo, require_setup
 from orchestration.local.errors import LocalError
-from orchestration.local.landing import land_demo
 from orchestration.local.runtime.airflow_api import FINISHED, Airflow
 from orchestration.local.services import DAGS, local_services, who_serves
 from orchestration.local.terminal import command, console
@@ -82,23 +81,29 @@ def backfill(client: Airflow, dag_id: str, days: Days, again: bool, out: Console
     found = _unfinished(client, dag_id)
     if found and (_days(found), found["reprocess_behavior"]) == (days, behaviour):
         out.print(f"Going on with the backfill of {dag_id}, {days}, which was interrupted.")
+        if found["is_paused"]:
+            client.call("PUT", f"backfills/{found['id']}/unpause")
     elif found:
         raise LocalError(
             f"Another backfill of {dag_id}, {_days(found)}, has not ended, and Airflow runs one of a DAG at a time: "
-            f"finish it by `make backfill DAG={dag_id} FROM={_days(found).first} TO={_days(found).last}`, or cancel it "
-            "in Airflow (`make up`), then run this again."
+            f"finish it by `make backfill DAG={dag_id} FROM={_days(found).first} TO={_days(found).last}"
+            f"{' REPROCESS=yes' * (found['reprocess_behavior'] == 'completed')}`, or cancel it in Airflow (`make up`), "
+            "then run this again."
         )
     else:
         wanted = _wanted(client, dag_id, days, behaviour)
         if not wanted:
-            out.print(f"Nothing to do: {dag_id} has run for every day, {days}. REPROCESS=yes runs them again.")
+            runs = _runs(client, dag_id, days).values()
+            if len(runs) == len(days) and all(run["state"] in FINISHED for run in runs):
+                out.print(f"Nothing to do: {dag_id} has run for every day, {days}. REPROCESS=yes runs them again.")
+            else:
+                out.print(f"Nothing to begin of {dag_id}, {days}: its runs are at work, or not due yet.")
             return _show(client, dag_id, days, out)
         out.print(f"Backfill of {dag_id}, {days}: {len(wanted)} of {len(days)} days, {AT_ONCE} at a time.")
         asked = {"dag_id": dag_id, **days.times, "reprocess_behavior": behaviour, "max_active_runs": AT_ONCE}
         found = client.call("POST", "backfills", json=asked)
-    out.print("Ctrl-C interrupts it; the same command goes on with it.")
     with _unpaused(client, dag_id):
-        _follow(client, dag_id, days, found["id"], out)
+        _follow(client, dag_id, days, out)
     return _show(client, dag_id, days, out)
 
 
@@ -114,8 +119,12 @@ def _unfinished(client: Airflow, dag_id: str) -> Mapping[str, Any] | None:
     runs = _runs(client, dag_id, _days(newest[0])).values()
     if any(run["state"] not in FINISHED for run in runs):
         return newest[0]
-    # All of it has ended, which Airflow would see within thirty seconds.
-    client.call("PUT", f"backfills/{newest[0]['id']}/cancel")
+    # All of it has ended, which Airflow sees every thirty seconds, and just now, perhaps.
+    try:
+        client.call("PUT", f"backfills/{newest[0]['id']}/cancel")
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != httpx.codes.CONFLICT:
+            raise
     return None
 
 
@@ -154,12 +163,12 @@ def _runs(client: Airflow, dag_id: str, days: Days) -> dict[date, dict[str, Any]
         found += page["dag_runs"]
         if len(found) >= page["total_entries"] or not page["dag_runs"]:
             break
-    # Of several of a day, by hand at other hours, the newest.
-    found.sort(key=lambda run: run["start_date"] or "")
+    # Of several of a day, by hand at other hours, one that is at work, or else the newest.
+    found.sort(key=lambda run: (run["state"] not in FINISHED, run["start_date"] or ""))
     return {datetime.fromisoformat(run["logical_date"]).date(): run for run in found}
 
 
-def _follow(client: Airflow, dag_id: str, days: Days, number: int, out: Console) -> None:
+def _follow(client: Airflow, dag_id: str, days: Days, out: Console) -> None:
     """Tell of each day that ends, until all have."""
     told: set[date] = set()
     begun = datetime.now(UTC)
@@ -172,8 +181,8 @@ def _follow(client: Airflow, dag_id: str, days: Days, number: int, out: Console)
                 if run["end_date"] and datetime.fromisoformat(run["end_date"]) > begun:
                     line = f"  {day}  {run['state']:<8} {_seconds(run):>8}   {len(told)} of {len(days)} days"
                     out.print(line, style=COLOURS[run["state"]])
-        canceled = client.call("GET", f"backfills/{number}")["completed_at"]
-        if canceled or all(run["state"] in FINISHED for run in runs.values()):
+        # Those that were queued have failed, if it was cancelled.
+        if all(run["state"] in FINISHED for run in runs.values()):
             return
         time.sleep(POLL_SECONDS)
 
@@ -213,13 +222,14 @@ def _why(client: Airflow, dag_id: str, run_id: str) -> str:
 def _airflow(out: Console) -> Iterator[Airflow]:
     """The Airflow of a `make up` in this folder, or one of its own."""
     if url := who_serves():
-        out.print(f"By the Airflow of `make up`, {url}")
+        out.print(f"By the Airflow of `make up`, {url}. Ctrl-C ends this table, and not the backfill.")
         with Airflow(url) as client:
             client.started = datetime.fromtimestamp(0, UTC)
             yield client
         return
     with local_services(warehouse=duckdb_file(), say=out.print) as services:
         land_demo(services)
+        out.print("Ctrl-C interrupts it; the same command goes on with it.")
         yield services.airflow
 
 

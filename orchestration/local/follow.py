@@ -28,12 +28,13 @@ class Follower:
         for (dag_id, run_id), run in self._runs().items():
             before, state = self.runs.get((dag_id, run_id)), run["state"]
             what = f"{dag_id}, {_date(run)}"
-            if before not in (None, "queued") and state == before in FINISHED:
+            if state == before and state in FINISHED:
                 continue
             self.runs[dag_id, run_id] = state
             if state == "running" and before != "running":
                 yield f"{what}: runs", "dim"
-            yield from self._failures(dag_id, run_id, what)
+            if state != "queued":
+                yield from self._failures(dag_id, run_id, what)
             if state in FINISHED and before != state:
                 took = f" after {run['duration']:.0f} s" if run["duration"] is not None else ""
                 yield f"{what}: {state}{took}", state
@@ -44,7 +45,7 @@ class Follower:
             self.sent[name] = len(sink.messages)
 
     def _runs(self) -> dict[tuple[str, str], dict[str, Any]]:
-        asked = {"order_by": "-id", "limit": NEWEST}
+        asked = {"order_by": "-updated_at", "limit": NEWEST}
         runs = self.client.call("GET", "dags/~/dagRuns", params=asked)["dag_runs"]
         return {(run["dag_id"], run["dag_run_id"]): run for run in reversed(runs)}
 
@@ -62,5 +63,4 @@ class Follower:
 
 
 def _date(run: dict[str, Any]) -> str:
-    time = datetime.fromisoformat(run["logical_date"] or run["run_after"])
-    return f"{time:%Y-%m-%d}" if (time.hour, time.minute) in ((0, 0), (2, 0)) else f"{time:%Y-%m-%dT%H:%M}"
+    return f"{datetime.fromisoformat(run['logical_date'] or run['run_after']):%Y-%m-%dT%H:%M}"

@@ -103,6 +103,8 @@ def local_services(
     logs = state / "logs"
     with ExitStack() as stack:
         stack.enter_context(sole_user(state))
+        # What a killed command has left.
+        (state / "airflow" / "url").unlink(missing_ok=True)
         say("S3, chat, mail and Airflow's database: starting")
         database = stack.enter_context(postgres(state / "airflow" / "postgres", logs / "postgres.log"))
         mirror = state / ("s3" if warehouse else "s3_of_snowflake") / BUCKET

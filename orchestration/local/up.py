@@ -9,18 +9,17 @@ from datetime import datetime
 import httpx
 
 from orchestration.local.demos import churn, events, sales, sales_files, tables
-from orchestration.local.demos.demo import COLOURS, duckdb_file, require_setup
+from orchestration.local.demos.demo import COLOURS, duckdb_file, land_demo, require_setup
 from orchestration.local.demos.events_files import PARTITIONS, TOPIC
 from orchestration.local.demos.events_files import events as demo_events
 from orchestration.local.follow import Follower
-from orchestration.local.landing import land_demo
 from orchestration.local.runtime.processes import Supervised
 from orchestration.local.services import PROJECT, STATE, local_services, serving
 from orchestration.local.terminal import command, console
 
 CHECK_SECONDS = 1
 EVENTS = 3_000
-# What a person triggers; `sales_etl` begins by itself once it is let run.
+# What a person triggers; `sales_etl` needs schedules, which are off here.
 DAGS = (sales.DAG_ID, tables.DAG_ID, events.DAG_ID, churn.DAG_ID)
 DOCS = STATE / "docs"
 SETTINGS = {
@@ -34,8 +33,8 @@ SETTINGS = {
 def dbt_docs() -> Iterator[Supervised]:
     """Make the pages of dbt's docs, beside everything else; Cosmos shows them in Airflow once they are there."""
     command = [str(PROJECT / ".venv/bin/dbt"), "--quiet", "docs", "generate", "--static", "--target-path", str(DOCS)]
-    # A catalog would need a warehouse, which may not be there yet, or be in use.
-    command += ["--empty-catalog"]
+    # Without the warehouse, which may not be there yet, or be in use; the pages are the same for each.
+    command += ["--empty-catalog", "--no-populate-cache", "--target", "duckdb"]
     made = Supervised("dbt docs", command, log=STATE / "logs" / "dbt-docs.log", cwd=PROJECT)
     try:
         yield made
@@ -74,17 +73,19 @@ def main() -> int:
                 f"landed.\nmake backfill FROM={sales_files.GOOD_DAYS[0]} TO={sales_files.GOOD_DAYS[-1]} runs them all, "
                 "from another terminal.\nCtrl-C ends all of it.\n"
             )
-            follower = Follower(services)
+            follower, answers = Follower(services), True
             with serving(url):
                 while True:
                     services.airflow.check()
                     try:
                         for line, state in follower.news():
-                            out.print(
-                                f"{datetime.now().astimezone():%H:%M:%S}  {line}", style=COLOURS.get(state, "dim")
-                            )
+                            now = f"{datetime.now().astimezone():%H:%M:%S}"
+                            out.print(f"{now}  {line}", style=COLOURS.get(state, "dim"))
+                        answers = True
                     except httpx.HTTPError as error:
-                        out.print(f"Airflow does not answer ({error}); it is asked again.", style="yellow")
+                        if answers:
+                            out.print(f"Airflow does not answer ({error}); it is asked again.", style="yellow")
+                        answers = False
                     time.sleep(CHECK_SECONDS)
     except KeyboardInterrupt:
         out.print("\nAll services have ended.")

@@ -95,6 +95,12 @@ class Demo:
         return new
 
 
+def land_demo(services: Services) -> None:
+    """Land all files that `make setup` has made."""
+    for path in sorted(FOLDER.rglob("*.csv")):
+        services.s3.land(settings.PREFIX + path.relative_to(FOLDER).as_posix(), path)
+
+
 def duckdb_file() -> Path | None:
     """The DuckDB file that `dbt build` writes too; None if DBT_TARGET asks for Snowflake."""
     target = os.environ.get("DBT_TARGET") or "duckdb"

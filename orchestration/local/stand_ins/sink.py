@@ -1,4 +1,4 @@
-"""What chat and mail are sent, kept in memory and as a file of one JSON object a line."""
+"""What chat, mail and an agent of metrics are sent, kept in memory and as a file of one JSON object a line."""
 
 import json
 import threading

@@ -194,7 +194,8 @@ def context():
     limits = {"topic": TOPIC, "batch_size": 10, "most_events": 100, "most_seconds": 60}
     return {
         "ti": ti, "runs": runs, "said": said, "dag": SimpleNamespace(dag_id="realtime_event_ingestion"),
-        "dag_run": SimpleNamespace(logical_date=NOW), "params": limits | {"start": "earliest", "accept_loss": False},
+        "dag_run": SimpleNamespace(logical_date=NOW, run_after=datetime.now(UTC)),
+        "params": limits | {"start": "earliest", "accept_loss": False},
     }  # fmt: skip
 
 
@@ -248,6 +249,11 @@ def test_the_silence_goes_from_run_to_run_and_is_told(context, monkeypatch):
     assert context["said"]["silence of user.events.v1"]["since"] == since
     kafka._silence(context, 1, 0)
     assert context["said"]["silence of user.events.v1"]["since"] > since
+    assert len(told) == 1
+    # A run of the past that is cleared knows nothing of today.
+    context["runs"]["c"] = context["runs"]["a"]
+    past = SimpleNamespace(logical_date=NOW, run_after=NOW)
+    kafka._silence(context | {"dag_run": past}, 0, 0)
     assert len(told) == 1
     # One task of several knows of its own partitions.
     monkeypatch.setattr(settings, "CONSUMERS", 3)
