@@ -119,13 +119,23 @@ several as (
 in_order as (
 
     select
-        versions.*,
+        *,
         lag(updated_at) over (
             partition by {{ key_list(key) }}
             order by {{ newest_first(feed_of(feed), contract_names(feed)) }}
         ) as replaced_at
     from versions
     where {{ key_value(key) }} in (select {{ key_list(key) }} from several)
+
+),
+
+alone as (
+
+    select
+        *,
+        cast(null as timestamp) as replaced_at
+    from versions
+    where {{ key_value(key) }} not in (select {{ key_list(key) }} from several)
 
 ),
 
@@ -137,11 +147,8 @@ all_versions as (
 
     union all
 
-    select
-        versions.*,
-        null as replaced_at
-    from versions
-    where {{ key_value(key) }} not in (select {{ key_list(key) }} from several)
+    select *
+    from alone
 
 )
 {% endif %}

@@ -195,6 +195,7 @@ def tell_unheard(context: Any) -> None:
             advice=text.RETRY,
         )
         _post_and_mail(context, message, link)
+    _tell_warnings(context)
 
 
 def keep_warnings(context: Any) -> None:

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
+from hypothesis.internal.conjecture import providers
 
 from support.histories import SAMPLES, Batch, batches, has_files
 from support.laboratory import ANYTHING_SLOW, Laboratory, open_laboratory, release, run
@@ -82,8 +83,12 @@ def has_no_gap_and_no_overlap(feed: Feed, expected: Reference) -> None:
 
 @pytest.mark.fast
 @pytest.mark.parametrize("feed", (SALES, *KINDS), ids=lambda feed: feed.name)
-def test_histories_reach_every_kind_of_file(feed: Feed) -> None:
+def test_histories_reach_every_kind_of_file(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the drawn histories enough merge something, hold, refuse, reject, overtake, delete and restate."""
+    # Hypothesis draws by the constants of all modules that are imported, whichever tests came before.
+    none = providers.Constants()
+    monkeypatch.setattr(providers, "_get_local_constants", lambda: none)
+    monkeypatch.setattr(providers, "CONSTANTS_CACHE", {})
     seen = Counter()
 
     @settings(max_examples=100, deadline=None, database=None, derandomize=True)

@@ -381,7 +381,7 @@ def test_a_run_that_failed_counts_its_killed_tasks_once(measured, monkeypatch):
     tasks = [SimpleNamespace(task_id=name, on_failure_callback=lambda context: None) for name in ("told", "killed")]
     known = unheard.Failures(failed=tuple(tasks), untold=(tasks[1],))
     monkeypatch.setattr(callbacks, "failures", lambda context: known)
-    context = {"dag": SimpleNamespace(dag_id="d"), "run_id": "r", "reason": "task_failure"}
+    context = {"dag": SimpleNamespace(dag_id="d", tasks=[]), "run_id": "r", "reason": "task_failure"}
     callbacks.tell_unheard(context)
     assert arrived(measured, 1) == {key("airflow.task.failure", dag="d", task="killed"): [1]}
     # It was cleared, and is at work again.
@@ -460,7 +460,7 @@ def test_the_lag_of_events_is_sent_by_topic_and_share(measured, monkeypatch):
         monkeypatch.setattr(kafka, name, lambda: {})
     ti = SimpleNamespace(xcom_push=lambda *_: None, map_index=1)
     limits = {"start": "earliest", "accept_loss": False, "batch_size": 1, "most_events": 1, "most_seconds": 1}
-    run = SimpleNamespace(logical_date=None)
+    run = SimpleNamespace(logical_date=None, run_after=datetime.now(UTC))
     kafka.consume({"dag": CONTEXT["dag"], "params": {"topic": "t"} | limits, "ti": ti, "dag_run": run}, 1)
     tags = {"dag": "d", "topic": "t", "share": 1}
     assert arrived(measured, 2) == {
