@@ -131,10 +131,9 @@ lint: setup ## ruff, the contracts and sqlfluff
 	$(BIN)/sqlfluff lint --processes 2 models tests/dbt
 	$(BIN)/sqlfluff lint --templater placeholder orchestration/snowflake
 
-# Three on two cores: those that run Airflow wait most of their time.
 .PHONY: test
 test: setup lint ## Everything that CI runs
-	$(BIN)/pytest -m 'not long and not smoke' --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -m 'not long and not smoke' --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: test-fast
 test-fast: setup ## What needs neither dbt nor a server

@@ -335,6 +335,11 @@ def test_a_backfill_whose_scheduler_is_killed_ends_each_day_once(airflow, schedu
     assert {day: state for day, (state, _) in last.items()} == {
         str(day): "failed" if str(day) == "2024-03-05" else "success" for day in days
     }
+    for texts in told():
+        # Killed while it told, it would have told again.
+        text = [html.unescape(text) for text in texts if "❌" in text and "2024-03-05" in text][-1]
+        assert "Problem: raw/sales/2024-03-05/sales_export.csv has not come." in text
+        assert "What to do: The day" in text
     # What had ended well was not run again.
     assert {day: last[day] for day in ended} == ended
     assert max(at_once) == 3
@@ -354,6 +359,7 @@ def test_a_backfill_whose_scheduler_is_killed_ends_each_day_once(airflow, schedu
         backfill(client, dag_id, Days(date(2023, 12, 31), date(2024, 1, 2)), False, out)
 
 
+@pytest.mark.long
 def test_the_dag_that_catches_up_begins_at_its_first_day_and_ends_in_the_same_state(airflow, scheduled):
     client, dag_id = airflow.airflow, "sales_etl"
     days = ["2024-01-01", "2024-01-02"]
@@ -608,6 +614,7 @@ def test_a_held_file_touches_nothing_and_is_told_while_the_others_load_and_loads
     ]
 
 
+@pytest.mark.long
 def test_a_file_that_does_not_come_is_told(airflow, told, measured):
     run = airflow.run("2024-01-07")
     states = {task.task: task.state for task in run.tasks}

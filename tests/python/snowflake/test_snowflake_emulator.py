@@ -228,6 +228,7 @@ def test_writers_wait_for_each_other(running: Snowflake) -> None:
         assert one.cursor().execute("select a from t").fetchall() == [(12,)]
 
 
+@pytest.mark.long
 def test_a_transaction_whose_client_is_lost_stops_nobody_for_long(running: Snowflake) -> None:
     with account(running, "lost") as one:
         one.cursor().execute("create table prod.t as select cast(1 as number) as a")

@@ -150,6 +150,7 @@ class TimeOut(BaseException):
     """As Airflow ends a task that takes longer than its `execution_timeout`."""
 
 
+@pytest.mark.long
 def test_snowflake_is_gone_in_the_middle_of_the_merge(loaded: Account, line: Line) -> None:
     """The client would ask for ever: the time-out of the task ends it."""
     before = merged(loaded)

@@ -84,7 +84,14 @@ def in_cloudwatch(endpoint: str, namespace: str) -> Mapping[Key, tuple[int, floa
             sum(one["Sum"] for one in points),
             {one["Unit"] for one in points}.pop(),
         )
-    return found
+    return {one: _alone(one, found) for one in found}
+
+
+def _alone(one: Key, found: Mapping[Key, tuple[int, float, str]]) -> tuple[int, float, str]:
+    """A metric without what moto counts with it: those of its name that have all of its tags and more."""
+    more = [values for (name, tags), values in found.items() if name == one[0] and tags > one[1]]
+    count, total, unit = found[one]
+    return count - sum(values[0] for values in more), total - sum(values[1] for values in more), unit
 
 
 def _listed(client, namespace: str) -> Iterator[dict]:
