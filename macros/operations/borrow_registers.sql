@@ -41,6 +41,14 @@
 {% endmacro %}
 
 
+{#- A query of the schemas and names of all tables and views of production. -#}
+{% macro relations_in_production() %}
+select lower(table_schema) as table_schema, lower(table_name) as table_name
+from information_schema.tables
+where lower(table_catalog) = lower({{ text_literal(production_database()) if execute else 'null' }})
+{% endmacro %}
+
+
 {#- Where production is: on Snowflake in the same database, on DuckDB in a file that the profile attaches. -#}
 {% macro production_database() %}
     {{ return(adapter.dispatch('production_database')()) }}

@@ -138,12 +138,30 @@ def touched(roots: set[str], shared: set[str], manifest: Manifest) -> set[str]:
             waiting += manifest["child_map"].get(key, [])
     tests = set()
     for key, node in nodes.items():
-        parents = set(node["depends_on"].get("nodes", ())) & manifest["nodes"].keys()
+        parents = _parents(node) & manifest["nodes"].keys()
         if not _is_built(node) and (
             key in roots or (parents - shared) & found or (parents & found and parents <= found | shared)
         ):
             tests.add(key)
     return found | tests
+
+
+def without_ground(wanted: set[str], missing: set[str], manifest: Manifest) -> tuple[set[str], set[str]]:
+    """What of the wanted cannot be built, as it reads what is neither wanted nor in production; and what that is.
+
+    `missing` is what production does not have: a feed that nobody has loaded there yet.
+    """
+    nodes = manifest["nodes"] | manifest["unit_tests"]
+    left_out: set[str] = set()
+    while more := {
+        key for key in wanted - left_out if _parents(nodes[key]) & (missing - (wanted - left_out) | left_out)
+    }:
+        left_out |= more
+    return left_out, set().union(*(_parents(nodes[key]) for key in left_out)) & missing - left_out
+
+
+def _parents(node: Mapping[str, Any]) -> set[str]:
+    return set(node["depends_on"].get("nodes", ()))
 
 
 def _is_built(node: Mapping[str, Any]) -> bool:
@@ -225,6 +243,19 @@ def difference(old: Manifest, new: Manifest, modified: set[str], variables: set[
     return Difference(sorted(said), wanted | shared if wanted or gone else wanted, sorted(relations))
 
 
+def not_in_production(old: Manifest, new: Manifest, parsed: Any, options: list[str]) -> set[str]:
+    """The models and seeds that production does not have: new ones, and those of a feed that was never loaded there."""
+    query = ["--inline", "{{ relations_in_production() }}", "--limit", "-1"]
+    shown = _dbt(parsed, "show", *query, *options).results[0].agate_table.rows
+    there = {(schema, name) for schema, name in shown}
+    return {
+        key
+        for key, node in new["nodes"].items()
+        if _is_built(node)
+        and (key not in old["nodes"] or (old["nodes"][key]["schema"], old["nodes"][key]["alias"]) not in there)
+    }
+
+
 def changed(state: str, base: str) -> bool:
     """Builds and tests what differs; whether all of it is well."""
     on_snowflake = os.environ.get("DBT_TARGET") == "snowflake"
@@ -260,17 +291,24 @@ def changed(state: str, base: str) -> bool:
         print("No model, seed or test comes to use any of that: there is nothing to build.")
         return True
     nodes = new["nodes"] | new["unit_tests"]
-    raw = [nodes[key]["name"] for key in found.wanted if nodes[key]["config"].get("materialized") == "load_files"]
+    left_out, lacking = without_ground(found.wanted, not_in_production(old, new, parsed, options), new)
+    wanted = found.wanted - left_out
+    if lacking:
+        print(
+            f"Production has no {', '.join(sorted(nodes[key]['name'] for key in lacking))} yet: what is made of that "
+            "is left out.",
+            flush=True,
+        )
+    raw = [nodes[key]["name"] for key in wanted if nodes[key]["config"].get("materialized") == "load_files"]
     _dbt(parsed, "run-operation", "borrow_registers", "--args", json.dumps({"raw": raw}), *options)
-    select = [f"fqn:{nodes[key]['name']}" for key in sorted(found.wanted)]
+    select = [f"fqn:{nodes[key]['name']}" for key in sorted(wanted)]
     done = dbtRunner(manifest=parsed).invoke(
         ["--no-version-check", "build", "--select", *select, "--indirect-selection", "empty", "--defer", *compare]
     )
     if done.exception:
         raise CannotCompareError("dbt build has failed: see above.")
-    left_out = found.wanted - {one.node.unique_id for one in done.result.results}
-    if left_out:
-        raise CannotCompareError(f"This differs and was not built: {', '.join(sorted(left_out))}.")
+    if forgotten := wanted - {one.node.unique_id for one in done.result.results}:
+        raise CannotCompareError(f"This differs and was not built: {', '.join(sorted(forgotten))}.")
     for relation in found.gone:
         print(f"{relation} stays in production until somebody drops it (docs/remove-a-table.md).")
     return done.success
