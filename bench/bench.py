@@ -68,13 +68,7 @@ class Bench:
     results: list[Line] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.profiles = self.folder / "profiles"
-        self.profiles.mkdir(parents=True, exist_ok=True)
-        # One thread: with more, DuckDB's Python client spins while another thread works, and CPU seconds say little.
-        profile = (PROJECT / "profiles.yml").read_text()
-        one_thread = profile.replace("settings: {TimeZone: UTC}", "settings: {TimeZone: UTC, threads: 1}")
-        assert one_thread != profile, "profiles.yml has no settings to add to; `make setup` makes it anew"
-        (self.profiles / "profiles.yml").write_text(one_thread)
+        self.profiles = self.profile("profiles")
         self.empty = self.folder / "empty"
         self.empty.mkdir(exist_ok=True)
         # A history is made anew when the project is another one.
@@ -82,6 +76,18 @@ class Bench:
         for other in (self.folder / "histories").glob("*"):
             if other != self.histories and other.name != "files":
                 shutil.rmtree(other)
+
+    def profile(self, name: str, setting: str = "") -> Path:
+        """A folder with the profile, one thread and perhaps one more setting of DuckDB."""
+        # One thread: with more, DuckDB's Python client spins while another thread works, and CPU seconds say little.
+        profile = (PROJECT / "profiles.yml").read_text()
+        settings = ", ".join(filter(None, ["TimeZone: UTC", "threads: 1", setting]))
+        changed = profile.replace("settings: {TimeZone: UTC}", f"settings: {{{settings}}}")
+        assert changed != profile, "profiles.yml has no settings to add to; `make setup` makes it anew"
+        folder = self.folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "profiles.yml").write_text(changed)
+        return folder
 
     def say(self, text: str) -> None:
         """One line of progress."""
@@ -97,10 +103,16 @@ class Bench:
         return self.run_dbt(BUILD, root, warehouse, env)
 
     def run_dbt(
-        self, command: Sequence[str], root: Path | str, warehouse: Path, env: dict[str, str] | None = None
+        self,
+        command: Sequence[str],
+        root: Path | str,
+        warehouse: Path,
+        env: dict[str, str] | None = None,
+        profiles: Path | None = None,
     ) -> Cost:
-        """One command of dbt."""
-        options = ["--profiles-dir", str(self.profiles), "--target-path", str(self.folder / "target")]
+        """One command of dbt, perhaps with another profile, for which the project is parsed by itself."""
+        target = (profiles or self.folder) / "target"
+        options = ["--profiles-dir", str(profiles or self.profiles), "--target-path", str(target)]
         places = {"LANDING_ROOT": str(root), "WAREHOUSE_PATH": str(warehouse), "DBT_TARGET": "duckdb"}
         return run([str(BIN / "dbt"), *FLAGS, *command, *options], {**places, **(env or {})}, PROJECT)
 

@@ -1,17 +1,29 @@
 """Apache Kafka itself: what aborted transactions wrote, retention, a topic made anew, more partitions, a secured
 listener, and a broker that is killed."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
 import time
-from contextlib import closing
+from collections import Counter
+from contextlib import closing, suppress
+from random import Random
 
+import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import Consumer, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, TopicMetadata
 
 from orchestration.events.errors import EventsError, LossError
 from orchestration.events.lander import Limits, Partition, land
+from support import event_worlds
 from support import real_kafka as support
-from support.events import SENT_AT, compare, landed, numbered, run
+from support.event_worlds import Record, World, event, expected, found
+from support.events import SENT_AT, compare, landed, numbered, objects, run
+from support.reference import PROJECT
+from support.warehouse import Project, Warehouse
 
 NO_TOPIC = TopicMetadata()
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("real_kafka")]
@@ -156,3 +168,79 @@ def test_the_lag_of_the_group_is_shown(kafka, topic, tmp_path):
     with closing(Consumer({"bootstrap.servers": kafka.address, "group.id": "landing-zone"})) as consumer:
         told = consumer.committed([TopicPartition(topic, number) for number in range(3)], timeout=10)
     assert [one.offset for one in told] == [10, 10, 10]
+
+
+# One run of the DAG as a process of its own: what is new lands, and is loaded.
+LAND_AND_LOAD = """
+import json, sys
+from dbt.cli.main import dbtRunner
+from orchestration.events.lander import Limits, land
+address, topic, root, command = sys.argv[1:]
+land({"bootstrap.servers": address}, topic, root, limits=Limits(7))
+sys.exit(not dbtRunner().invoke(json.loads(command)).success)
+"""
+
+
+def land_and_load(kafka, topic: str, warehouse: Warehouse) -> subprocess.Popen:
+    command = ["build", "--selector", "realtime_event_ingestion", "--indirect-selection", "cautious"]
+    command += ["--exclude-resource-type", "unit_test", *warehouse.project.options()]
+    arguments = [kafka.address, topic, warehouse.landing_root, json.dumps(command)]
+    return subprocess.Popen(
+        [sys.executable, "-c", LAND_AND_LOAD, *arguments],
+        cwd=PROJECT, env={**os.environ, **warehouse.places}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def as_it_landed(topic: str, root) -> World:
+    """The log of a topic in the objects in which it lies."""
+    partitions = []
+    for _, paths in sorted(objects(root, topic).items()):
+        partitions.append(found := [])
+        for path in paths:
+            table = pq.read_table(path)
+            said = table.schema.metadata
+            records = [Record(row["offset"], SENT_AT, row["key"], row["value"], None) for row in table.to_pylist()]
+            found.append((int(said[b"first"]), int(said[b"next"]), records))
+    return World(topic, partitions, landed=Counter({number: len(some) for number, some in enumerate(partitions)}))
+
+
+def test_lander_and_load_killed_anywhere_lose_and_double_nothing(kafka, topic, project: Project, tmp_path):
+    """Runs of both, each killed by SIGKILL at a moment by chance, while events come: copies, late ones and bad ones."""
+    warehouse, random, sent = Warehouse(project, tmp_path / "w"), Random(11), 0
+    assert project.parsed
+
+    def send_some() -> None:
+        nonlocal sent
+        values = [event(random.randrange(max(1, sent // 2), sent + 30), random.randrange(-9, 9)) for _ in range(60)]
+        values += [make(sent, 0) or b"" for make in random.sample(event_worlds.ODD, 5)]
+        send(kafka, topic, [(random.randrange(3), b"k", value, SENT_AT) for value in values])
+        sent += len(values)
+
+    def ends() -> float:
+        """The seconds of a run that nobody kills."""
+        send_some()
+        begun, process = time.monotonic(), land_and_load(kafka, topic, warehouse)
+        said, _ = process.communicate()
+        assert process.returncode == 0, said.decode()
+        return time.monotonic() - begun
+
+    # The first one also makes all tables.
+    ends()
+    took, killed = ends(), 0
+    for number in range(12):
+        send_some()
+        begun, process = time.monotonic(), land_and_load(kafka, topic, warehouse)
+        with suppress(subprocess.TimeoutExpired):
+            # From where it begins to land, about, to its end.
+            process.wait(took * (0.2 + 0.8 * (number + random.random()) / 12))
+            # The machine is busy now and then.
+            took = time.monotonic() - begun
+        process.kill()
+        process.communicate()
+        killed += process.returncode == -signal.SIGKILL
+    assert killed > 6, "most of them ended before they were killed"
+    ends()
+    compare(kafka.address, warehouse.root, range(3), topic)
+    there, must = found(warehouse), expected([as_it_landed(topic, warehouse.root)])
+    assert (there.rejected, there.ledger, there.events) == (must.rejected, must.ledger, must.events)
+    assert sum(received for received, *_ in must.ledger.values()) == sent

@@ -835,19 +835,20 @@ with counted as (
         length(coalesce(content, '')) - length(replace(coalesce(content, ''), '"', '')) as quotes
     from landing_lines
 ),
+summed as (
+    select
+        *,
+        sum(quotes) over (
+            partition by source_file order by line rows between unbounded preceding and current row
+        ) as quotes_so_far
+    from counted
+),
 placed as (
     select
-        source_file,
-        line,
-        content,
-        quotes,
-        mod(sum(quotes) over (
-            partition by source_file order by line rows between unbounded preceding and current row
-        ), 2) as leaves_open,
-        mod(sum(quotes) over (
-            partition by source_file order by line rows between unbounded preceding and current row
-        ) - quotes, 2) as begins_open
-    from counted
+        *,
+        mod(quotes_so_far, 2) as leaves_open,
+        mod(quotes_so_far - quotes, 2) as begins_open
+    from summed
 ),
 completed as (
     select

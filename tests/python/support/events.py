@@ -41,10 +41,11 @@ def log_of(address: str, partitions: Iterable[int], topic: str = TOPIC) -> dict[
             low, _ = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
             consumer.assign([TopicPartition(topic, partition, low)])
             found[partition] = []
-            while (message := consumer.poll(10)) and not message.error():
+            # A message without a value has no length, and is one all the same.
+            while (message := consumer.poll(10)) is not None and not message.error():
                 one = (message.offset(), message.timestamp()[1], message.key(), message.value())
                 found[partition].append(one)
-            assert message and message.error().code() == KafkaError._PARTITION_EOF
+            assert message is not None and message.error().code() == KafkaError._PARTITION_EOF
     return found
 
 
