@@ -69,6 +69,8 @@ BUILD = (
 )
 # What a year of runs every five minutes leaves behind.
 RUNS_A_YEAR = 365 * 288
+# Events of a year behind a small run, among which it looks for copies: all of them, or those of so many days around.
+BEHIND, DAYS_AROUND = (MILLION, 10 * MILLION), 7
 
 
 def rows(first: int, count: int) -> Iterator[tuple[int, str, str]]:
@@ -82,7 +84,7 @@ def rows(first: int, count: int) -> Iterator[tuple[int, str, str]]:
 
 def events(bench: Bench, _: object) -> None:
     """Rates, memory and growth."""
-    bench.results += growth_lines(*growth(bench, RUNS_A_YEAR))
+    bench.results += growth_lines(*growth(bench, RUNS_A_YEAR)) + copies(bench)
     # The broker of the tests: no other one holds a million events.
     sys.path.append(str(PROJECT / "tests" / "python"))
     from confluent_kafka.admin import AdminClient, NewTopic
@@ -185,9 +187,9 @@ def warehouse(bench: Bench) -> Path:
     return bench.folder / "events" / "warehouse.duckdb"
 
 
-def build(bench: Bench, root: Path, profiles: Path | None = None) -> Cost:
+def build(bench: Bench, root: Path, profiles: Path | None = None, *options: str) -> Cost:
     """One `dbt build` of events."""
-    return bench.run_dbt(BUILD, root, warehouse(bench), profiles=profiles)
+    return bench.run_dbt((*BUILD, *options), root, warehouse(bench), profiles=profiles)
 
 
 @dataclass(frozen=True)
@@ -203,13 +205,7 @@ class Growth:
 def growth(bench: Bench, runs: int) -> tuple[Growth, Growth]:
     """What an idle and a small run cost with nothing and with so many runs behind them, in turn."""
     folder, used = bench.folder / "events_grown", warehouse(bench)
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.rmtree(used.parent, ignore_errors=True)
-    used.parent.mkdir()
-    first = folder / "first"
-    land_objects(first / "landing", 0, Tail(0))
-    build(bench, first / "landing")
-    used.rename(first / used.name)
+    first = first_run(bench, folder)
     found: dict[int, dict[str, list]] = {0: {}, runs: {}}
     for number in found:
         bench.say(f"{number:,} runs of events behind")
@@ -232,6 +228,48 @@ def growth(bench: Bench, runs: int) -> tuple[Growth, Growth]:
     return grown[0], grown[1]
 
 
+def copies(bench: Bench) -> list[Line]:
+    """What a small run costs with more and more events behind it."""
+    folder, used = bench.folder / "events_behind", warehouse(bench)
+    first, found = first_run(bench, folder), {}
+    for count in BEHIND:
+        bench.say(f"{count:,} events behind a small run")
+        shutil.copytree(first, folder / str(count))
+        grow(folder / str(count), 1, count // PARTITIONS)
+        land_objects(folder / str(count) / "landing", OBJECT, Tail(OBJECT + count // PARTITIONS))
+    bounds = {
+        "among all": (None,),
+        f"{DAYS_AROUND} days around": (
+            bench.profile("profiles_bounded"), "--vars", json.dumps({"duplicates_within_days": DAYS_AROUND})
+        ),
+    }  # fmt: skip
+    for _ in range(bench.repeats):
+        for count in BEHIND:
+            for bound, options in bounds.items():
+                shutil.copy(folder / str(count) / used.name, used)
+                found.setdefault((bound, count), []).append(build(bench, folder / str(count) / "landing", *options))
+    return [
+        Line(
+            f"{BEHIND[1]:,} events behind",
+            f"CPU seconds of a build of {OBJECT:,} events that looks for copies {bound}",
+            "{1:.1f}; with {2:,} {0:.1f}".format(*(Cost.best(found[bound, count]).cpu for count in BEHIND), BEHIND[0]),
+        )
+        for bound in bounds
+    ]
+
+
+def first_run(bench: Bench, folder: Path) -> Path:
+    """A folder with a few events that have landed and the warehouse that has loaded them."""
+    first, used = folder / "first", warehouse(bench)
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(used.parent, ignore_errors=True)
+    used.parent.mkdir()
+    land_objects(first / "landing", 0, Tail(0))
+    build(bench, first / "landing")
+    used.rename(first / used.name)
+    return first
+
+
 def land_objects(root: Path, first: int, end: Tail) -> list[Path]:
     """Lands one object a partition behind the end of its chain, `OBJECT` events in all; returns where they are."""
     root.mkdir(parents=True, exist_ok=True)
@@ -247,42 +285,49 @@ def land_objects(root: Path, first: int, end: Tail) -> list[Path]:
     return [root / generation.folder / str(number) / f"{end.next:020d}.parquet" for number in range(PARTITIONS)]
 
 
-def grow(kept: Path, runs: int) -> None:
-    """Adds to what has landed and to a warehouse what so many runs leave behind, of one event a partition each."""
+def grow(kept: Path, runs: int, events: int = 1) -> None:
+    """Adds to what has landed and to a warehouse what a year of so many runs leaves behind, each of an object with so
+    many events a partition."""
     folder = f"raw/events/{SMALL}/0"
     for partition in range(PARTITIONS):
         for number in range(runs):
             # The listing alone looks at them.
-            (kept / "landing" / folder / str(partition) / f"{OBJECT + number:020d}.parquet").touch()
+            name = f"{OBJECT + number * events:020d}.parquet"
+            (kept / "landing" / folder / str(partition) / name).touch()
     landings = f"""
         select
             {PARTITIONS} * n + p + 1 + {PARTITIONS} as landing_id,
-            '{folder}/' || p || '/' || printf('%020d.parquet', {OBJECT} + n) as path,
-            p, {OBJECT} + n as first, n
+            '{folder}/' || p || '/' || printf('%020d.parquet', {OBJECT} + n * {events}) as path,
+            p, {OBJECT} + n * {events} as first, n
         from range({runs}) as runs (n), range({PARTITIONS}) as partitions (p)
         order by n, p
     """
     landed = "g.landing_id as landing_id, g.path as source_file, md5(g.path) as content_hash"
-    place = "g.path as source_file, g.first as source_record, g.p::integer as kafka_partition, g.first as kafka_offset"
-    event = f"{place}, md5(g.path) as event_id, timestamp '2024-01-05' + interval 5 minute * g.n as event_timestamp"
-    counts = "1 as typed, 1 as valid, 0 as rejected, 1 as distinct_keys"
-    added = {
-        "staging.landed_files": f"""{landed}, 1 as received, md5(g.path) as fingerprint, g.first as first_offset,
-            g.first + 1 as next_offset, {counts}""",
-        "prod.load_ledger": """g.path as source_file, md5(g.path) as content_hash, 1 as received_rows,
-            1 as current_rows, 0 as superseded_rows, 0 as rejected_rows""",
+    offset = "g.first + e"
+    place = (
+        f"g.path as source_file, {offset} as source_record, g.p::integer as kafka_partition, {offset} as kafka_offset"
+    )
+    at = f"timestamp '2023-01-05' + interval 1 second * (365 * 86400 * (g.n * {events} + e) // {runs * events})"
+    event = f"{place}, md5(g.path || e) as event_id, {at} as event_timestamp"
+    counts = f"{events} as typed, {events} as valid, 0 as rejected, {events} as distinct_keys"
+    registers = {
+        "staging.landed_files": f"""{landed}, {events} as received, md5(g.path) as fingerprint, g.first as first_offset,
+            g.first + {events} as next_offset, {counts}""",
+        "prod.load_ledger": f"""g.path as source_file, md5(g.path) as content_hash, {events} as received_rows,
+            {events} as current_rows, 0 as superseded_rows, 0 as rejected_rows""",
+    }
+    rows_of = {
         "staging.raw_events": f"{place}, md5(g.path) as content_hash, g.landing_id as landing_id",
         "staging.typed_events": f"{event}, g.landing_id as landing_id",
         "prod.usage_events": event,
     }
     with duckdb.connect(str(kept / "warehouse.duckdb")) as connection:
         connection.execute("set TimeZone = 'UTC'")
-        for table, values in added.items():
+        for table, values in (registers | rows_of).items():
             # All else as in one row that is there.
-            one = f"select * from {table} limit 1"
-            connection.execute(
-                f"insert into {table} select one.* replace ({values}) from ({one}) as one, ({landings}) as g"
-            )
+            one = f"(select * from {table} limit 1) as one, ({landings}) as g"
+            each = f", range({events}) as events (e)" if table in rows_of else ""
+            connection.execute(f"insert into {table} select one.* replace ({values}) from {one}{each}")
 
 
 def find_news(root: Path, warehouse: Path) -> float:
