@@ -6,7 +6,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from dbt.cli.main import dbtRunner
 
+from orchestration.commands.audit import COMPUTED
 from support.commands import audit, audited
 from support.derived import it_is_loaded_merged_and_made_anew, with_gross_amount
 from support.reference import FEEDS, INVENTORY, SALES
@@ -68,6 +70,15 @@ def test_an_audit_finds_nothing_or_says_what_differs(warehouse, project, tmp_pat
     assert "only in production | x |" in said
     assert "missing in production | x |" in said
     assert warehouse.query("select schema_name from information_schema.schemata order by 1") == before
+
+
+def test_an_audit_computes_all_that_it_compares(project):
+    """But for snapshots of customers, which are of their time, that is every table that people read."""
+    listed = ["ls", "--resource-type", "model", "--output", "name", "--quiet", *COMPUTED]
+    done = dbtRunner(manifest=project.manifest).invoke([*listed, *project.options()])
+    models = [node for node in project.manifest.nodes.values() if node.resource_type == "model"]
+    read = {model.name for model in models if model.fqn[1] == "marts"}
+    assert read - set(done.result) == {"customer_features", "customer_snapshots"}
 
 
 def test_a_derived_column_is_loaded_merged_made_anew_and_audited(project, tmp_path):
