@@ -94,7 +94,8 @@ def follow(page: str, copy: Copy) -> None:
             assert [line for line in text.splitlines() if line not in lines] == [], printed
 
 
-def test_the_page_is_true_word_for_word(copy: Copy) -> None:
+@pytest.mark.long
+def test_the_pages_on_adding_and_removing_are_true_word_for_word(copy: Copy) -> None:
     follow(PAGE, copy)
     rows = copy.query("select complaint_id, severity, closed_at is null, channel, source_file from prod.complaints")
     first, second = (f"raw/complaints/2024-01-05/{hour}/complaints.csv" for hour in ("09", "10"))
@@ -111,11 +112,6 @@ def test_the_page_is_true_word_for_word(copy: Copy) -> None:
     ]
     documented(copy)
     synced(copy)
-
-
-@pytest.mark.long
-def test_the_page_on_removing_is_true_word_for_word(copy: Copy) -> None:
-    follow(PAGE, copy)
     follow(AFTER, copy)
     assert copy.query("select count(*) from prod.load_ledger") == [(0,)]
 

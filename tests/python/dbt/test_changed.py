@@ -40,6 +40,8 @@ STRATEGY = (
     "{%- set anew, is_empty = counts_all_days(), true -%}",
     "{%- set anew,  is_empty = counts_all_days(), true -%}",
 )
+# Sales and orders name them, and production has neither.
+NEVER_LOADED = {"customers", "products"}
 ALL_OF_ORDERS = {f"{prefix}orders" for prefix in ("typed_", "clean_", "rejected_", "newest_", "")}
 FILE, IN_PROD = "models/feeds/orders/orders.yml", "models/marts/tables/orders.yml"
 QUANTITY = "description: Units ordered.\n        data_type: "
@@ -168,11 +170,15 @@ def beside_all(whole_production: Warehouse, tmp_path: Path, monkeypatch) -> Besi
 
 
 def models_and_tests(names: set[str], project: Project) -> set[str]:
-    """Some models, and the tests that read one of them."""
+    """Some models, and the tests that read one of them and nothing that production never loaded."""
     nodes = [*project.manifest.nodes.values(), *project.manifest.unit_tests.values()]
-    ids = {node.unique_id for node in nodes if node.name in names}
+    ids, lacking = ({node.unique_id for node in nodes if node.name in some} for some in (names, NEVER_LOADED))
     tests = {
-        node.name for node in nodes if node.resource_type in ("test", "unit_test") and ids & set(node.depends_on.nodes)
+        node.name
+        for node in nodes
+        if node.resource_type in ("test", "unit_test")
+        and ids & set(node.depends_on.nodes)
+        and not lacking & set(node.depends_on.nodes)
     }
     return names | tests
 

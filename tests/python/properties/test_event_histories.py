@@ -47,7 +47,7 @@ def run(project, seed: int) -> None:
 OPTIONS = {"deadline": None, "phases": [Phase.generate], "suppress_health_check": list(HealthCheck)}
 
 
-@settings(max_examples=2, **OPTIONS)
+@settings(max_examples=1, **OPTIONS)
 @given(st.integers(0, 2**32))
 def test_production_is_the_first_copy_of_each_event(project, seed):
     run(project, seed)

@@ -36,11 +36,11 @@ def trials(project: Project, folder: Path, *options: str) -> Trials:
 
 
 def test_a_load_of_events_killed_after_a_commit_is_made_good_by_the_next(project, tmp_path):
-    """One commit in eight."""
+    """One commit in sixteen."""
     made = trials(project, tmp_path / "w")
     statements = made.record()
     points = [point for point, text in enumerate(statements, start=1) if text.lower() == "commit"]
-    for point in points[3::8]:
+    for point in points[3::16]:
         made.kill(point, statements)
 
 

@@ -175,19 +175,19 @@ def test_no_statement_is_overlooked(at_once: tuple[Trials, list[str], Path]) -> 
 
 
 def test_a_build_killed_after_a_commit_is_made_good_by_the_next(at_once: tuple[Trials, list[str], Path]) -> None:
-    """A fifth of the commits; what is killed between commits leaves nothing new."""
+    """A tenth of the commits; what is killed between commits leaves nothing new."""
     made, statements, _ = at_once
     points = [point for point, text in enumerate(statements, start=1) if text.lower() == "commit"]
-    for point in points[::5]:
+    for point in points[2::10]:
         made.kill(point, statements)
 
 
 def test_a_build_of_tables_killed_after_a_commit_is_made_good_by_the_next(project: Project, tmp_path: Path) -> None:
-    """One commit in sixteen."""
+    """One commit in thirty."""
     made = trials(project, tmp_path / "warehouse", "tables")
     statements = made.record()
     points = [point for point, text in enumerate(statements, start=1) if text.lower() == "commit"]
-    for point in points[12::16]:
+    for point in points[12::30]:
         made.kill(point, statements)
 
 

@@ -104,7 +104,7 @@ NOT_OF_COMPILED_SQL = {
 
 
 # Their models are the same lines as those of the other tables.
-ALIKE = ["tag:orders", "tag:products"]
+ALIKE = ["tag:orders", "tag:products", "tag:support_tickets", "tag:payments", "tag:nps_responses"]
 
 
 def compiled_for(target: str, folder: Path) -> dict[str, str]:
