@@ -137,9 +137,11 @@ AGAIN = "Once S3 answers, run this again: no file was taken in part."
     ("misbehave", "says"),
     [
         (cut, ("total bytes expected", AGAIN)),
-        (of_duckdb(cut), ("partial file", AGAIN)),
+        pytest.param(of_duckdb(cut), ("partial file", AGAIN), marks=pytest.mark.long),
         (hang, ("Read timeout", AGAIN)),
-        (denied, ("The key does not exist in our records", "the connection aws_default")),
+        pytest.param(
+            denied, ("The key does not exist in our records", "the connection aws_default"), marks=pytest.mark.long
+        ),
         (of_duckdb(denied), ("403 Forbidden", "the connection aws_default")),
         pytest.param(of_duckdb(hang), ("Timeout was reached", AGAIN), marks=pytest.mark.long),
         pytest.param(overloaded, ("503", AGAIN), marks=pytest.mark.long),

@@ -95,9 +95,9 @@ def test_a_derived_column_is_loaded_merged_made_anew_and_audited(on_snowflake, r
 
 
 def test_the_demo_of_sales_is_what_it_is_on_duckdb(project, on_snowflake, running, tmp_path) -> None:
-    """A file restated and back; one malformed; one held and released. An audit finds it right."""
+    """Two days of it; a file restated and back; one malformed; one held and released. An audit finds it right."""
     story = both(project, on_snowflake, running, tmp_path, (SALES,))
-    files = demo("sales")
+    files = dict(islice(demo("sales").items(), 2))
     story.load(files)
     first, held = min(files), f"raw/sales/{DAY}/sales_export.csv"
     restated = files[first].splitlines(keepends=True)

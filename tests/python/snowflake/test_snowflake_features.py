@@ -61,6 +61,7 @@ def test_features_are_those_of_duckdb_and_come_as_arrow(on_snowflake, running, t
     assert {tuple(row.values())[:2]: tuple(row.values())[2:] for row in table.to_pylist()} == must
 
 
+@pytest.mark.long
 def test_decisions_and_scores_are_loaded_as_they_are_on_duckdb(project, on_snowflake, running, tmp_path):
     day, at = date(2024, 3, 1), datetime(2024, 3, 2, 2, 5, 7, 123456, UTC)
     (tmp_path / "landing").mkdir()
