@@ -182,9 +182,8 @@ sys.exit(not dbtRunner().invoke(json.loads(command)).success)
 
 
 def land_and_load(kafka, topic: str, warehouse: Warehouse) -> subprocess.Popen:
-    command = ["build", "--selector", "realtime_event_ingestion", "--indirect-selection", "cautious"]
-    command += ["--exclude-resource-type", "unit_test", *warehouse.project.options()]
-    arguments = [kafka.address, topic, warehouse.landing_root, json.dumps(command)]
+    command = json.dumps([*event_worlds.BUILD, *warehouse.project.options()])
+    arguments = [kafka.address, topic, warehouse.landing_root, command]
     return subprocess.Popen(
         [sys.executable, "-c", LAND_AND_LOAD, *arguments],
         cwd=PROJECT, env={**os.environ, **warehouse.places}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

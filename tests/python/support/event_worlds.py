@@ -238,10 +238,16 @@ def _json(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 
+# What the DAG runs, in one go.
+BUILD = (
+    *("build", "--indirect-selection", "cautious", "--selector", "realtime_event_ingestion"),
+    *("--exclude-resource-type", "unit_test"),
+)
+
+
 def build(warehouse: Warehouse, *options: str) -> Built:
-    """What the DAG runs, in one go."""
-    command = ("build", "--indirect-selection", "cautious", "--selector", "realtime_event_ingestion")
-    return warehouse.dbt(*command, "--exclude-resource-type", "unit_test", *options)
+    """What the DAG runs, on a warehouse."""
+    return warehouse.dbt(*BUILD, *options)
 
 
 def value(fields: Mapping[str, Any], **changes: Any) -> bytes:
