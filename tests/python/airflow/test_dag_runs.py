@@ -220,8 +220,7 @@ def test_tables_are_synced_each_by_itself_and_an_idle_hour_starts_no_dbt(airflow
     assert "orders: 1 new file; rows now: 521 received, 421 current, 100 superseded, 0 rejected" in synced
     load = measured.load(dag_id, "orders")
     assert (load["rows_received"], load["rows_merged"], load["files_refused"]) == (521, 421, 0)
-    [(newest,)] = airflow.query("select max(updated_at) from prod.orders")
-    assert load["freshness"] == pytest.approx((datetime.now(UTC) - newest.replace(tzinfo=UTC)).total_seconds(), abs=300)
+    assert load["freshness"] == age_of_newest(airflow, "orders")
 
     # A sync that is cleared by itself does its work once more.
     clear(client, dag_id, run.run_id, "sync_orders", downstream=False)
@@ -230,6 +229,12 @@ def test_tables_are_synced_each_by_itself_and_an_idle_hour_starts_no_dbt(airflow
     assert (run.state, sync.state, sync.tries) == ("success", "success", 2)
     assert "staging.newest_orders" in client.log(dag_id, run.run_id, sync, lines=200)
     client.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
+
+
+def age_of_newest(airflow, table):
+    """How long ago the newest row of a table of production was changed, in seconds; less than 0 if it is yet to be."""
+    [(newest,)] = airflow.query(f"select max(updated_at) from prod.{table}")
+    return pytest.approx((datetime.now(UTC) - newest.replace(tzinfo=UTC)).total_seconds(), abs=300)
 
 
 def test_a_sender_that_is_silent_is_told_once_a_day_until_it_sends_again(airflow, told):
@@ -579,7 +584,7 @@ def test_a_held_file_touches_nothing_and_is_told_while_the_others_load_and_loads
 
     # A run that ends red is measured, too, as the ledger has it.
     load = measured.load(airflow.dag_id, "sales")
-    assert load.pop("freshness") > 0
+    assert load.pop("freshness") == age_of_newest(airflow, "daily_sales")
     assert load == {
         "rows_received": 10, "rows_merged": 10, "rows_rejected": 0, "rows_held": 0, "files_refused": 1, "files_held": 1
     }  # fmt: skip

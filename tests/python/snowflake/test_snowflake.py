@@ -4,7 +4,6 @@ import io
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import date
 from functools import partial
@@ -29,7 +28,7 @@ from support.records import CASES as RECORDS
 from support.records import verdict
 from support.reference import FEEDS, SALES, Feed, Reference
 from support.sales_files import CASES, DATES, file
-from support.snowflake_warehouse import Account, declared, types
+from support.snowflake_warehouse import Account, at_once, declared, types
 from support.table_files import FIRST, LATE, SECOND, path_of, table
 from support.table_stories import HISTORIES, tell
 from support.tables import KINDS, things_are_taken_as_the_contract_says, with_prices, with_things
@@ -223,30 +222,12 @@ def landed(on_snowflake: Project, running: Snowflake, folder: Path) -> tuple[Acc
     return account, expected
 
 
-def at_once(account: Account, days: list[date], apart: int, folder: Path) -> list[str]:
-    """Builds of several days, some seconds apart; what broke."""
-    runs = []
-    for number, day in enumerate(days):
-        run = os.fork()
-        if run == 0:
-            try:
-                broken = account.build(run_date=day).broken
-                (folder / str(number)).write_text(str(broken))
-                os._exit(bool(broken))
-            finally:
-                os._exit(1)
-        runs.append(run)
-        time.sleep(apart)
-    failed = [number for number, run in enumerate(runs) if os.waitstatus_to_exitcode(os.waitpid(run, 0)[1])]
-    return [(folder / str(number)).read_text() for number in failed]
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("apart", [0, 1, 3])
 def test_three_runs_at_once(apart: int, on_snowflake, running, tmp_path) -> None:
     """Each corrects the others' days; whatever the order of what they do, production and totals are as of one run."""
     account, expected = landed(on_snowflake, running, tmp_path / "account")
-    assert at_once(account, DAYS, apart, tmp_path) == []
+    assert at_once([partial(account.build, run_date=day) for day in DAYS], apart, tmp_path) == []
     compare(expected, account, account.dbt("test", "--select", "no_file_to_mend"))
 
 
@@ -255,7 +236,7 @@ def test_three_runs_at_once(apart: int, on_snowflake, running, tmp_path) -> None
 def test_two_runs_of_one_day_at_once(apart: int, on_snowflake, running, tmp_path) -> None:
     """Both may take the same new file. One may stop and say why; nothing is lost or there twice."""
     account, expected = landed(on_snowflake, running, tmp_path / "account")
-    broken = at_once(account, [DAYS[0], DAYS[0]], apart, tmp_path)
+    broken = at_once([partial(account.build, run_date=DAYS[0])] * 2, apart, tmp_path)
     assert len(broken) < 2 and all("another run has merged" in one for one in broken)
     compare(expected, account, account.build())
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from random import Random
@@ -18,7 +19,7 @@ from orchestration.events import chain
 from orchestration.events.chain import Generation, Loss, Record
 from orchestration.events.objects import objects_at
 from support.event_worlds import ODD, World, build, event, expected, found, world
-from support.snowflake_warehouse import Account, declared, types
+from support.snowflake_warehouse import Account, at_once, declared, types
 from support.warehouse import Built, Warehouse
 
 # What the tests of this file share is made once.
@@ -251,3 +252,26 @@ def test_a_load_killed_anywhere_is_made_good_by_the_next(on_snowflake, running, 
             land()
             killed(account, point)
             check(f"killed before: {one.text}")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("apart", [0, 1, 2])
+def test_two_loads_at_once(apart: int, on_snowflake, running, tmp_path) -> None:
+    """One by hand beside the DAG's. One may stop and say why; nothing is lost or there twice."""
+    account, root, random = Account(on_snowflake, tmp_path / "account", running=running), tmp_path / "zone", Random(11)
+    root.mkdir()
+    worlds = [world(f"w{number}", random) for number in range(4)]
+
+    def land(objects: int) -> None:
+        for one in worlds:
+            one.land(root, [objects] * len(one.partitions))
+        account.land({path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*.*")})
+
+    # Into tables that are not there yet, and into those that are.
+    for objects in (1, 9):
+        land(objects)
+        broken = at_once([partial(build, account)] * 2, apart, tmp_path)
+        assert len(broken) < 2 and all("another run" in one for one in broken), broken
+    assert not build(account).red
+    there, must = found(account), expected(worlds)
+    assert (there.rejected, there.ledger, there.events) == (must.rejected, must.ledger, must.events)

@@ -2,9 +2,10 @@
 
 import hashlib
 import os
+import time
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from bench.statements import statement_of
 from orchestration.local.stand_ins.s3 import storage
 from orchestration.local.stand_ins.snowflake.service import ADMINISTRATOR, Snowflake, snowflake
 from support.reference import PROJECT, Tables
-from support.warehouse import Project, Warehouse
+from support.warehouse import Built, Project, Warehouse
 
 BUCKET = "company-data-lake"
 
@@ -42,6 +43,24 @@ def before_merge(text: str, act: Callable[[SnowflakeCursor], None]) -> Iterator[
     finally:
         SnowflakeCursor.execute = execute
     assert done, f"the merge has sent no {text}"
+
+
+def at_once(builds: Sequence[Callable[[], Built]], apart: float, folder: Path) -> list[str]:
+    """Builds, each in a process of its own, some seconds apart; what broke."""
+    runs = []
+    for number, build in enumerate(builds):
+        run = os.fork()
+        if run == 0:
+            try:
+                broken = build().broken
+                (folder / str(number)).write_text(str(broken))
+                os._exit(bool(broken))
+            finally:
+                os._exit(1)
+        runs.append(run)
+        time.sleep(apart)
+    failed = [number for number, run in enumerate(runs) if os.waitstatus_to_exitcode(os.waitpid(run, 0)[1])]
+    return [(folder / str(number)).read_text() for number in failed]
 
 
 @contextmanager
