@@ -190,6 +190,10 @@ def tables_of(names: set[str], query: Callable[[str], list[tuple]]) -> dict[str,
 LONG_ON_SNOWFLAKE = pytest.mark.parametrize(
     "production", ["duckdb", pytest.param("snowflake", marks=pytest.mark.long)], indirect=True, scope="module"
 )
+# Where one is built alone, short, too.
+LONG_ON_DUCKDB = pytest.mark.parametrize(
+    "production", [pytest.param("duckdb", marks=pytest.mark.long), "snowflake"], indirect=True, scope="module"
+)
 
 
 @LONG_ON_SNOWFLAKE
@@ -283,6 +287,7 @@ def test_a_change_is_built_alone_where_nothing_descends_from_it(production, besi
     is_built("sales_by_day", {"sales_by_day"}, production, beside)
 
 
+@LONG_ON_DUCKDB
 def test_a_change_is_built_with_what_descends_from_it(production, beside) -> None:
     is_built("daily_sales", {"daily_sales", "sales_by_day"}, production, beside)
 

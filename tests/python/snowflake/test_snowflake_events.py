@@ -166,7 +166,7 @@ def test_events_are_what_they_are_on_duckdb(project, on_snowflake, running, tmp_
     duckdb = Warehouse(project, tmp_path / "duckdb")
     story = Both(duckdb, Account(on_snowflake, tmp_path / "snowflake", running=running))
     random = Random(7)
-    worlds = [odd_world(), *(world(f"w{number}", random) for number in range(8))]
+    worlds = [odd_world(), *(world(f"w{number}", random) for number in range(4))]
     loss = Loss(0, 2, "expired", 3, None, 'it\'s "gone" \\ \n')
     chain.begin(objects_at(str(duckdb.root)), Generation("user.events.v1", 1, "id", "accept-loss", {0: 0}, (loss,)))
     for one in worlds:
