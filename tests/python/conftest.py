@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 # What their assertions compare is shown, as in a test.
-pytest.register_assert_rewrite("support.events", "support.laboratory", "support.table_stories")
+pytest.register_assert_rewrite("support.dag_runs", "support.events", "support.laboratory", "support.table_stories")
 
 home = tempfile.TemporaryDirectory(prefix="airflow-of-tests-")
 os.environ["AIRFLOW_HOME"] = home.name

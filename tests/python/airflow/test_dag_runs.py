@@ -8,14 +8,10 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from io import StringIO
 from pathlib import Path
 
-import duckdb
-import httpx
-import psutil
 import pytest
 from rich.console import Console
 
@@ -31,21 +27,28 @@ from orchestration.local.stand_ins.chat import CHAT_TOKEN
 from orchestration.local.stand_ins.mail import MAIL_PASSWORD
 from orchestration.local.stand_ins.s3 import KEY, SECRET
 from support.airflow_fixtures import airflow_in, files_with
+from support.dag_runs import (
+    HEADER,
+    age_of_newest,
+    authenticate,
+    clear,
+    compare_day,
+    held,
+    hunt,
+    kill_every_try,
+    kill_scheduler,
+    loaded_once,
+    sales,
+    scheduled_run,
+    tries_of,
+    write,
+)
 from support.metrics import Measured, in_cloudwatch
-from support.reference import TABLES, Reference
+from support.reference import Reference
 from support.sales_files import row
-from support.warehouse import compare_tables
 
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("dag_runs")
-
-HEADER = "sale_id,store_id,customer_id,product_id,quantity,unit_price,discount_amount,currency,sold_at,updated_at\n"
-
-
-def sales(day, count, prefix="s"):
-    """A file of good sales."""
-    row = "{key},store,,product,2,3.50,,EUR,{day}T10:00:00Z,{day}T11:00:00Z\n"
-    return (HEADER + "".join(row.format(key=f"{prefix}-{day}-{i}", day=day) for i in range(count))).encode()
 
 
 OURS = Path(__file__).parents[1] / "support" / "dags"
@@ -231,12 +234,6 @@ def test_tables_are_synced_each_by_itself_and_an_idle_hour_starts_no_dbt(airflow
     client.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
 
 
-def age_of_newest(airflow, table):
-    """How long ago the newest row of a table of production was changed, in seconds; less than 0 if it is yet to be."""
-    [(newest,)] = airflow.query(f"select max(updated_at) from prod.{table}")
-    return pytest.approx((datetime.now(UTC) - newest.replace(tzinfo=UTC)).total_seconds(), abs=300)
-
-
 def test_a_sender_that_is_silent_is_told_once_a_day_until_it_sends_again(airflow, told):
     """The tables are those of the test before, whose files are of 2024-01-03. An hour in which nothing came."""
     client, dag_id = airflow.airflow, "table_sync"
@@ -391,30 +388,6 @@ def test_the_dag_that_catches_up_begins_at_its_first_day_and_ends_in_the_same_st
         compare_day(airflow, loaded_once(day), day)
 
 
-def loaded_once(day):
-    """What ten good sales of a day come to."""
-    expected = Reference()
-    expected.load({f"raw/sales/{day}/sales_export.csv": sales(day, 10)})
-    return expected
-
-
-def scheduler():
-    """The process of Airflow's scheduler, of all that this one has started."""
-    for one in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):  # some end meanwhile
-            if one.cmdline()[1:4] == ["-m", "airflow", "scheduler"]:
-                return one
-    raise AssertionError("there is no scheduler")
-
-
-def kill_scheduler():
-    """As a machine does that is gone: with all its workers and their tasks."""
-    parent = scheduler()
-    for process in [parent, *parent.children(recursive=True)]:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-
-
 @pytest.fixture(scope="module")
 def second_scheduler(airflow):
     """Starts one in place of one that was killed."""
@@ -506,26 +479,9 @@ def ids(messages):
     return {json.loads(value)["event_id"] for _, _, value, _ in messages if value not in events_files.BAD.values()}
 
 
-def clear(client, dag_id, run_id, task, downstream=True):
-    """Lets one task of a run run again, with what follows it or without."""
-    again = {"dag_run_id": run_id, "task_ids": [task], "include_downstream": downstream}
-    client.call("POST", f"dags/{dag_id}/clearTaskInstances", json=again | {"dry_run": False, "only_failed": False})
-
-
 def scheduled_tables(client):
     """The run of the tables that the schedule starts once it may."""
     return scheduled_run(client, "table_sync")
-
-
-def scheduled_run(client, dag_id):
-    """The run of a DAG that the schedule starts once it may."""
-    client.wait_for_dag(dag_id)
-    client.unpause(dag_id)
-    deadline = time.monotonic() + 60
-    while not (runs := client.call("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]):
-        assert time.monotonic() < deadline, "the schedule started no run"
-        time.sleep(0.5)
-    return client.wait(dag_id, runs[0]["dag_run_id"])
 
 
 SECRETS = (KEY, SECRET, KAFKA_PASSWORD, CHAT_TOKEN, CHAT_TOKEN.partition("/")[2], MAIL_PASSWORD)
@@ -557,13 +513,6 @@ def test_no_credential_is_shown_though_all_of_them_are_refused(airflow, told):
     # Logs, messages, the warehouse and what PostgreSQL keeps for Airflow.
     assert files_with(airflow.warehouse.parent, SECRETS) == []
     client.call("PATCH", f"dags/{tables}", json={"is_paused": True})
-
-
-def authenticate(airflow, from_now_on):
-    """Whether S3 asks who reads, and takes nobody."""
-    httpx.post(
-        f"{airflow.services.s3.endpoint}/moto-api/reset-auth", content=b"0" if from_now_on else b"inf", trust_env=False
-    ).raise_for_status()
 
 
 def test_a_held_file_touches_nothing_and_is_told_while_the_others_load_and_loads_once_mended(airflow, told, measured):
@@ -692,27 +641,6 @@ def test_what_is_killed_at_every_try_is_told_once_by_its_run(airflow, scheduled,
     assert max(Counter(failures).values()) == 1
     if tables:
         client.call("PATCH", "dags/table_sync", json={"is_paused": True})
-
-
-def kill_every_try(client, tasks, worker):
-    """Kills the process of a task, or its worker, as often as it starts, until they have failed; by DAG and run."""
-    deadline = time.monotonic() + 240
-    while True:
-        assert time.monotonic() < deadline, f"these did not end: {tasks}"
-        found = {
-            one["id"]: one["state"]
-            for (dag_id, run_id), task in tasks.items()
-            for one in [client.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task}")]
-        }
-        if set(found.values()) == {"failed"}:
-            return
-        for process in psutil.process_iter(["cmdline"]):
-            if "".join(process.info["cmdline"] or []).strip() in {f"airflow worker -- {one}" for one in found}:
-                # The worker first, or it would tell how its task has ended.
-                for one in [process.parent(), process] if worker else [process]:
-                    one.kill()
-        # Each question takes from the tasks' time; they wait for the warehouse, seconds longer than this.
-        time.sleep(0.2)
 
 
 def test_a_model_is_trained_and_deployed_though_both_are_killed_and_not_of_late_features(airflow, told, measured):
@@ -847,82 +775,3 @@ def kill(airflow, told, day, tasks, worker, committed):
         f"✅ DAG daily_sales_etl_v2 completed for {day}\nLoaded 2 files"
     ] * len(states)
     assert mail == []
-
-
-def compare_day(airflow, expected, day):
-    """Fails unless what production has of a day is what the reference says."""
-    of_day = {name: "day" if name == "prod.sales_by_day" else "file_date" for name in TABLES}
-    of_day["prod.daily_sales"] = "sold_at::date"
-    rows = {
-        name: Counter(airflow.query(f"select {', '.join(columns)} from {name} where {of_day[name]} = '{day}'"))
-        for name, columns in TABLES.items()
-    }
-    compare_tables(expected.tables(), rows)
-
-
-def tries_of(client, dag_id, run_id, tasks):
-    """Some tasks of a run by the ids of their first tries."""
-    found = client.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 100})
-    return {one["id"]: one["task_id"] for one in found["task_instances"] if one["task_id"] in tasks}
-
-
-def hunt(warehouse, tries, worker, committed):
-    """Kills each of some tries, by their ids, when it has opened the warehouse; or when it has committed something."""
-    deadline = time.monotonic() + 240
-    log = warehouse.with_name(f"{warehouse.name}.wal")
-    while tries:
-        assert time.monotonic() < deadline, f"these did not come to be killed: {tries}"
-        processes = {"".join(one.info["cmdline"] or []).strip(): one for one in psutil.process_iter(["cmdline"])}
-        for ti in list(tries):
-            task = processes.get(f"airflow worker -- {ti}")
-            if not (task and holds(task, warehouse)):
-                continue
-            parent, before = task.parent(), size(log)
-            assert "LocalExecutor" in " ".join(parent.cmdline()), f"the parent of a task is no worker: {parent}"
-            while committed and size(log) in (0, before):
-                time.sleep(0.001)
-                assert task.is_running(), f"it ended before it was killed: {tries[ti]}"
-            # The worker first, or it would tell how its task has ended.
-            for process in [parent, task] if worker else [task]:
-                process.kill()
-            del tries[ti]
-        # A task holds the warehouse many times as long.
-        time.sleep(0.05)
-
-
-def size(file):
-    """A file's size; 0 if there is none."""
-    try:
-        return file.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def holds(process, warehouse):
-    """Whether a process has the warehouse open."""
-    try:
-        return str(warehouse) in {file.path for file in process.open_files()}
-    except psutil.NoSuchProcess:
-        return False
-
-
-def write(airflow, statement):
-    """Changes the warehouse by hand, as soon as no task holds it."""
-    with held(airflow.warehouse) as connection:
-        connection.execute(statement)
-    return True
-
-
-@contextmanager
-def held(warehouse):
-    """A connection to the warehouse, as soon as no task holds it; tasks wait for it meanwhile."""
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            connection = duckdb.connect(warehouse)
-            break
-        except duckdb.IOException:
-            assert time.monotonic() < deadline, "the warehouse was held all the time"
-            time.sleep(0.2)
-    with connection:
-        yield connection
