@@ -132,7 +132,7 @@ def test_partitions_are_shared_out_and_reading_the_file_loads_little(settings, e
 
 def test_every_model_and_test_of_events_is_in_its_tasks(project: Project, dag):
     selected = set()
-    with environment(WAREHOUSE_PATH=str(project.target / DATABASE)):
+    with environment(WAREHOUSE_PATH=DATABASE):
         for name in (TRANSFORM, LOAD):
             options = ["--selector", name, "--indirect-selection", dag.get_task(name).indirect_selection]
             listed = dbtRunner(manifest=project.manifest).invoke(

@@ -80,8 +80,9 @@ class Project:
 
     @cached_property
     def manifest(self):
-        # The database of a DuckDB file is named after it, so that one manifest serves all files of one name.
-        with environment(WAREHOUSE_PATH=str(self.target / DATABASE), **self.settings):
+        # The database of a DuckDB file is named after it, so that one manifest serves all files of one name; and copies
+        # of the project are parsed in part, which dbt does only where its profile reads the same environment.
+        with environment(WAREHOUSE_PATH=DATABASE, **self.settings):
             result = dbtRunner().invoke(["parse", *self.options()])
         assert result.success, result.exception
         return result.result
