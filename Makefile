@@ -132,8 +132,9 @@ lint: setup ## ruff, the contracts and sqlfluff
 	$(BIN)/sqlfluff lint --templater placeholder orchestration/snowflake
 
 .PHONY: test
+# Three on two cores: there is always one that waits for a server.
 test: setup lint ## Everything that CI runs
-	$(BIN)/pytest -m 'not long and not smoke' --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -m 'not long and not smoke' --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: test-fast
 test-fast: setup ## What needs neither dbt nor a server
