@@ -16,16 +16,26 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__COSMOS__ENABLE_TELEMETRY"] = "False"
 
 
+def settle() -> None:
+    """Has what there is searched for garbage once and never again: later a search took up to two fifths of all time."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled() -> None:
+    """What the modules before have imported and made stays as it is."""
+    settle()
+
+
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory):
     """The dbt project at hand, with a target folder of its own."""
     from support.warehouse import PROJECT, Project
 
     one = Project(PROJECT, Path(tmp_path_factory.mktemp("target")))
-    # What is parsed stays: it need not be searched for what may go, which took a tenth of each build.
     assert one.manifest
-    gc.collect()
-    gc.freeze()
+    settle()
     return one
 
 
@@ -34,7 +44,10 @@ def project_with_prices(project, tmp_path_factory: pytest.TempPathFactory):
     """A copy of it with a feed of each kind."""
     from support.tables import with_prices
 
-    return with_prices(project, Path(tmp_path_factory.mktemp("prices")) / "project")
+    one = with_prices(project, Path(tmp_path_factory.mktemp("prices")) / "project")
+    assert one.manifest
+    settle()
+    return one
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +64,10 @@ def on_snowflake(running, tmp_path_factory: pytest.TempPathFactory):
     """The project at hand, parsed for Snowflake."""
     from support.snowflake_warehouse import snowflake_project
 
-    return snowflake_project(Path(tmp_path_factory.mktemp("project")), running.environment())
+    one = snowflake_project(Path(tmp_path_factory.mktemp("project")), running.environment())
+    assert one.manifest
+    settle()
+    return one
 
 
 @pytest.fixture(scope="session")
