@@ -22,6 +22,13 @@ def settle() -> None:
     gc.freeze()
 
 
+def parsed(project):
+    """A project that is parsed already, by which all tests go."""
+    assert project.manifest
+    settle()
+    return project
+
+
 @pytest.fixture(scope="module", autouse=True)
 def settled() -> None:
     """What the modules before have imported and made stays as it is."""
@@ -33,10 +40,7 @@ def project(tmp_path_factory: pytest.TempPathFactory):
     """The dbt project at hand, with a target folder of its own."""
     from support.warehouse import PROJECT, Project
 
-    one = Project(PROJECT, Path(tmp_path_factory.mktemp("target")))
-    assert one.manifest
-    settle()
-    return one
+    return parsed(Project(PROJECT, Path(tmp_path_factory.mktemp("target"))))
 
 
 @pytest.fixture(scope="session")
@@ -44,10 +48,7 @@ def project_with_prices(project, tmp_path_factory: pytest.TempPathFactory):
     """A copy of it with a feed of each kind."""
     from support.tables import with_prices
 
-    one = with_prices(project, Path(tmp_path_factory.mktemp("prices")) / "project")
-    assert one.manifest
-    settle()
-    return one
+    return parsed(with_prices(project, Path(tmp_path_factory.mktemp("prices")) / "project"))
 
 
 @pytest.fixture(scope="session")
@@ -64,10 +65,7 @@ def on_snowflake(running, tmp_path_factory: pytest.TempPathFactory):
     """The project at hand, parsed for Snowflake."""
     from support.snowflake_warehouse import snowflake_project
 
-    one = snowflake_project(Path(tmp_path_factory.mktemp("project")), running.environment())
-    assert one.manifest
-    settle()
-    return one
+    return parsed(snowflake_project(Path(tmp_path_factory.mktemp("project")), running.environment()))
 
 
 @pytest.fixture(scope="session")

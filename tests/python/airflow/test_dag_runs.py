@@ -50,7 +50,6 @@ from support.sales_files import row
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("dag_runs")
 
-
 OURS = Path(__file__).parents[1] / "support" / "dags"
 
 

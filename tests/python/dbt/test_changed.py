@@ -190,7 +190,7 @@ def tables_of(names: set[str], query: Callable[[str], list[tuple]]) -> dict[str,
 LONG_ON_SNOWFLAKE = pytest.mark.parametrize(
     "production", ["duckdb", pytest.param("snowflake", marks=pytest.mark.long)], indirect=True, scope="module"
 )
-# Where one is built alone, short, too.
+# On DuckDB it is enough, short, that one is built alone.
 LONG_ON_DUCKDB = pytest.mark.parametrize(
     "production", [pytest.param("duckdb", marks=pytest.mark.long), "snowflake"], indirect=True, scope="module"
 )

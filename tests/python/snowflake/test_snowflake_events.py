@@ -100,6 +100,12 @@ def tables(warehouse: Warehouse) -> dict[str, dict[tuple, tuple]]:
     return rows_of
 
 
+def land_all(account: Account, root: Path) -> None:
+    """Makes an account's landing zone hold what a folder holds."""
+    landed = (path for path in root.rglob("*") if path.is_file())
+    account.land({path.relative_to(root).as_posix(): path.read_bytes() for path in landed})
+
+
 class Both:
     """One landing zone, loaded by both warehouses."""
 
@@ -112,8 +118,7 @@ class Both:
         for path, content in files.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).unlink() if content is None else (root / path).write_bytes(content)
-        landed = (path for path in root.rglob("*") if path.is_file())
-        self.account.land({path.relative_to(root).as_posix(): path.read_bytes() for path in landed})
+        land_all(self.account, root)
 
     def build(self) -> list[Built]:
         """Loads, and compares."""
@@ -231,7 +236,7 @@ def test_a_load_killed_anywhere_is_made_good_by_the_next(on_snowflake, running, 
         records = [Record(0, 0, b"k", event(number), None), Record(1, None, None, None, None)]
         worlds.append(World(f"w{number}", [[(0, 2, records)]]))
         worlds[-1].land(root, [1])
-        account.land({path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*.*")})
+        land_all(account, root)
 
     def check(where: str) -> None:
         assert not build(account).red, where
@@ -265,7 +270,7 @@ def test_two_loads_at_once(apart: int, on_snowflake, running, tmp_path) -> None:
     def land(objects: int) -> None:
         for one in worlds:
             one.land(root, [objects] * len(one.partitions))
-        account.land({path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*.*")})
+        land_all(account, root)
 
     # Into tables that are not there yet, and into those that are.
     for objects in (1, 9):
