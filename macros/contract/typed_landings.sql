@@ -4,7 +4,8 @@
       meta.loads  the feed -#}
 {% materialization typed_landings, default %}
     {%- set feed = feed_of(config.meta_require('loads')) -%}
-    {%- set target, existing = this.incorporate(type='table'), load_relation(this) -%}
+    {%- set target = this.incorporate(type='table') -%}
+    {%- set existing = existing_now(target) -%}
     {%- set anew = existing is none or should_full_refresh() -%}
     {%- set landings = landings_to_type(feed.name, anew) -%}
 
@@ -12,18 +13,19 @@
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
-    {%- set shape, is_empty = relation_like(sql), true -%}
+    {%- set shape = relation_like(sql) -%}
     {%- if anew -%}
         {%- set no_row = 'select * from (' ~ sql ~ ') as typed where false' -%}
-        {%- set is_empty = make_empty(target, existing, shape, no_row, wait_to_be_typed(feed.name)) -%}
+        {%- do make_empty(target, existing, shape, no_row, wait_to_be_typed(feed.name)) -%}
     {%- else -%}
         {% do process_schema_changes('fail', shape, existing) %}
     {%- endif -%}
     {%- set columns = adapter.get_columns_in_relation(shape) | map(attribute='name') | map('lower') | join(', ') -%}
     {% call statement('main') %}
         {% call in_transaction() %}
-        {#- Another run may have typed them meanwhile. -#}
-        delete from {{ target }}{{ ' where landing_id in (' ~ landings ~ ')' if is_empty }};
+        {#- Another run may have typed them meanwhile, and, of all, others too. -#}
+        {{ wait_to_be_typed(feed.name) if anew }}
+        delete from {{ target }}{{ ' where landing_id in (' ~ landings ~ ')' if not anew }};
 
         {% for part in landings_in_parts(landings) %}
         insert into {{ target }} ({{ columns }})

@@ -11,7 +11,8 @@
 {% materialization newest_version, default %}
     {%- set feed = feed_of(config.meta_require('loads')) -%}
     {%- do stop_if_the_key_is_another(feed) -%}
-    {%- set target, existing = this.incorporate(type='table'), load_relation(this) -%}
+    {%- set target = this.incorporate(type='table') -%}
+    {%- set existing = existing_now(target) -%}
     {%- set anew = existing is none or not existing.is_table or should_full_refresh() -%}
 
     {% do adapter.dispatch('set_query_tag')() %}
@@ -37,18 +38,18 @@ where landing_id in
             {{ newest_by_window(target, existing, feed, model_rows, plan) }}
         {% endcall %}
     {%- else -%}
-        {%- set is_empty = true -%}
+        {%- set is_gone = false -%}
         {%- set in_place = plan.in_place or plan.replaced == 'null' -%}
         {%- set winners = keep_winners(newest_versions(feed, model_rows, plan), in_place) -%}
         {%- if anew -%}
             {%- set no_row, before = model_rows ~ '(null)', forget_files(existing) -%}
-            {%- set is_empty = make_empty(target, existing, winners.columns_of, no_row, before) -%}
+            {%- set is_gone = make_empty(target, existing, winners.columns_of, no_row, before) -%}
         {%- else -%}
             {% do process_schema_changes('fail', winners.columns_of, existing) %}
         {%- endif -%}
         {%- set ranges = merge_ranges(feed, winners.readable, model_rows, plan) -%}
         {% call statement('main') %}
-            {{ merge_versions(feed, target, winners, columns, plan, ranges, is_empty) }}
+            {{ merge_versions(feed, target, winners, columns, plan, ranges, is_gone) }}
         {% endcall %}
     {%- endif -%}
     {% call statement('temporary_tables', auto_begin=False) %}
@@ -119,7 +120,7 @@ delete from {{ ref('load_ledger') }} where {{ of_feed(config.meta_require('loads
 
 
 {#- The merge itself. -#}
-{% macro merge_versions(feed, table, winners, columns, plan, ranges, is_empty) %}
+{% macro merge_versions(feed, table, winners, columns, plan, ranges, is_gone) %}
     {%- set computed = winners.computed -%}
     {%- if feed.kind == 'extract' -%}
         {%- do computed.update({'merge_changes': collect_extract(table, winners.name, feed, columns, ranges)}) -%}
@@ -128,8 +129,8 @@ delete from {{ ref('load_ledger') }} where {{ of_feed(config.meta_require('loads
     {%- endif -%}
     {%- do computed.update({'merge_entering': count_entering(winners.name, feed.key, columns)}) -%}
     {% call in_transaction(computed) %}
-    {{ stop_if_overtaken(feed.name, plan) }}
-    {%- if not is_empty %}
+    {{ stop_if_overtaken(feed.name, plan) if not is_gone }}
+    {%- if plan.anew %}
     {{ forget_files(table) }}
     delete from {{ table }};
     {%- endif %}
