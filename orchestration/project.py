@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -63,6 +64,15 @@ def use_connections(context: Any, operator: Any) -> None:
     """
     os.environ.update(warehouse_environment())
     use_landing_zone()
+
+
+def leave_garbage(context: Any, operator: Any) -> None:
+    """Has Python search for no garbage until the task's process ends: dbt makes many objects that stay, and to look
+    through them again and again takes a fifth of its time.
+
+    A Cosmos interceptor, called right before dbt.
+    """
+    gc.disable()
 
 
 def use_landing_zone() -> None:
@@ -135,7 +145,7 @@ OPERATOR_ARGS = {
     "dbt_cmd_global_flags": ["--no-write-json", "--log-level-file", "none"],
     "no_version_check": True,
     "should_store_compiled_sql": False,
-    "interceptors": [use_connections],
+    "interceptors": [use_connections, leave_garbage],
     "dbt_runner_callbacks": [report.listen],
     **POOL,
 }

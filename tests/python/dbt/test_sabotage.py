@@ -91,6 +91,8 @@ class Sabotage:
     plugin: dict[str, str] = field(default_factory=dict)
 
 
+# Shown in `make test`: one of the order of versions, one of the gate, one of what is read, one of the ledger.
+OFTEN = ("ties by arrival", "held files merged", "a predicate on the date", "a reject dropped from the ledger")
 SABOTAGES = {
     "no guard": Sabotage(
         "an older version comes later",
@@ -226,7 +228,9 @@ def show(begun: Begun, project: Project, folder: Path, sabotage: Sabotage) -> No
         pytest.fail(f"it does not show {missing} but: {said or 'nothing'}")
 
 
-@pytest.mark.parametrize("name", SABOTAGES)
+@pytest.mark.parametrize(
+    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in SABOTAGES]
+)
 def test_sabotage_shows(begun: Begun, project: Project, tmp_path: Path, name: str) -> None:
     show(begun, project, tmp_path, SABOTAGES[name])
 

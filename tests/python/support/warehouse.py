@@ -1,6 +1,5 @@
 """Runs dbt in this process on a warehouse of a test's own, and reads the tables back."""
 
-import gc
 import json
 import os
 import re
@@ -47,16 +46,6 @@ def environment(**values: str) -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Looks for no garbage for a while: dbt makes many objects that stay, and looking through them takes a tenth."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 @dataclass(frozen=True)
@@ -254,7 +243,7 @@ class Warehouse:
                 built.warnings.append(event.info.msg)
 
         scope = {"RUN_DATE": str(run_date)} if run_date else {}
-        with environment(**self.places, **scope), uncollected():
+        with environment(**self.places, **scope):
             runner = dbtRunner(manifest=self.project.manifest, callbacks=[listen])
             result = runner.invoke([*command, *self.project.options()])
         DuckDBConnectionManager.close_all_connections()

@@ -183,7 +183,8 @@ def snowflake(folder: Path, storage: Storage) -> Iterator[Snowflake]:
     """Serve Snowflake on a free port, ready for use; gone when the block, or this process, ends."""
     folder.mkdir(parents=True, exist_ok=True)
     certificate, key, trusted = _certificate(folder)
-    private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    # Shorter than a real one, for it never leaves this machine, and the client checks it anew for each session.
+    private_key = rsa.generate_private_key(public_exponent=65537, key_size=1024)
     public_key = private_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     port = free_port()
     settings = {
