@@ -55,13 +55,7 @@ where verdicts.verdict = 'held'
 select passed.*
 from {{ verdicts }} as passed
 where {{ lets_through('passed.verdict') }} and {{ of_run(feed, row='passed') }}
-    and not exists (
-        select 1
-        from {{ ledger }} as ledger
-        where {{ lets_through('ledger.verdict') }}
-            and ledger.source_file = passed.source_file
-            and ledger.content_hash = passed.content_hash
-    )
+    and {{ not_in_ledger(ledger) }}
     and not exists (
         select 1
         from {{ verdicts }} as newer
@@ -76,16 +70,20 @@ where {{ lets_through('passed.verdict') }} and {{ of_run(feed, row='passed') }}
 select passed.*
 from ({{ passed_landings(verdicts, feed) }}) as passed
 where {{ of_run(row='passed') }}
-    {% if ledger -%}
-    and not exists (
+    {{ 'and ' ~ not_in_ledger(ledger) if ledger }}
+{% endmacro %}
+
+
+{#- The condition that the content of a landing, `passed`, has not been let through by the ledger. -#}
+{% macro not_in_ledger(ledger) -%}
+not exists (
         select 1
         from {{ ledger }} as ledger
         where {{ lets_through('ledger.verdict') }}
             and ledger.source_file = passed.source_file
             and ledger.content_hash = passed.content_hash
     )
-    {%- endif %}
-{% endmacro %}
+{%- endmacro %}
 
 
 {#- The landings of this run that are typed and of which the ledger does not know. -#}
