@@ -28,7 +28,8 @@ from orchestration.retries import RetryUnlessToMend
 from support.churn import SERVING, customers, sagemaker, with_column
 from support.warehouse import environment
 
-pytestmark = pytest.mark.xdist_group("dag_churn")
+# Airflow is imported once for all tests of DAGs.
+pytestmark = pytest.mark.xdist_group("dags")
 
 DAG_ID = "churn_training"
 DAG_FILE = of_dags.PROJECT / "orchestration" / "dags" / f"{DAG_ID}.py"

@@ -27,8 +27,8 @@ from orchestration.alerts import callbacks, channels, unheard
 from orchestration.alerts import text as messages
 from orchestration.retries import RetryUnlessToMend
 
-# What the tests of this file share is made once.
-pytestmark = pytest.mark.xdist_group("dag_daily_sales")
+# Airflow is imported once for all tests of DAGs.
+pytestmark = pytest.mark.xdist_group("dags")
 
 DAG_ID = "daily_sales_etl_v2"
 MODELS = project.PROJECT / "models"

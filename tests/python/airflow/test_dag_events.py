@@ -24,8 +24,8 @@ from orchestration.local.demos import events_files
 from support.events import run
 from support.warehouse import DATABASE, Project, Warehouse, environment
 
-# What the tests of this file share is made once.
-pytestmark = pytest.mark.xdist_group("dag_events")
+# Airflow is imported once for all tests of DAGs.
+pytestmark = pytest.mark.xdist_group("dags")
 
 DAG_ID = "realtime_event_ingestion"
 DAG_FILE = of_dags.PROJECT / "orchestration" / "dags" / f"{DAG_ID}.py"

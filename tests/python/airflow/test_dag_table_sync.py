@@ -25,8 +25,8 @@ from orchestration.tables import Known, Table, changes
 from support.tables import KINDS
 from support.warehouse import DATABASE, Project, Warehouse, environment
 
-# What the tests of this file share is made once.
-pytestmark = pytest.mark.xdist_group("dag_table_sync")
+# Airflow is imported once for all tests of DAGs.
+pytestmark = pytest.mark.xdist_group("dags")
 
 DAG_ID = "table_sync"
 DAG_FILE = project.PROJECT / "orchestration" / "dags" / f"{DAG_ID}.py"
