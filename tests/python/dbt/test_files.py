@@ -142,6 +142,13 @@ def test_a_full_refresh_ends_the_same(warehouse: Warehouse, expected: Reference)
     compare(expected, warehouse, warehouse.build("--full-refresh"))
 
 
+def test_tables_that_somebody_has_dropped_are_made_anew(warehouse: Warehouse, expected: Reference) -> None:
+    with duckdb.connect(warehouse.folder / DATABASE) as connection:
+        connection.execute("drop table staging.typed_sales; drop table prod.daily_sales")
+    expected.load(warehouse.landed)
+    compare(expected, warehouse, warehouse.build())
+
+
 def test_a_file_that_waits_for_its_merge_gives_nothing_to_a_restatement(project: Project, tmp_path: Path) -> None:
     """What comes back with a restatement comes from files in force, not from one whose run was killed at the gate."""
     first, second = date(2024, 1, 1), date(2024, 1, 2)

@@ -242,6 +242,15 @@ def test_two_runs_of_one_day_at_once(apart: int, on_snowflake, running, tmp_path
 
 
 @pytest.mark.long
+def test_tables_that_somebody_has_dropped_are_made_anew(on_snowflake, running, tmp_path) -> None:
+    account, expected = landed(on_snowflake, running, tmp_path / "account")
+    assert not account.build().broken
+    for table in ("staging.typed_sales", "prod.daily_sales"):
+        account.query(f"drop table {table}")
+    compare(expected, account, account.build())
+
+
+@pytest.mark.long
 def test_a_landing_zone_in_which_nothing_is(project, on_snowflake, running, tmp_path) -> None:
     story = both(project, on_snowflake, running, tmp_path, (SALES,))
     story.load({})
