@@ -23,7 +23,7 @@
     {%- set columns = adapter.get_columns_in_relation(shape) | map(attribute='name') | map('lower') | join(', ') -%}
     {% call statement('main') %}
         {% call in_transaction() %}
-        {#- Another run may have typed them meanwhile, and, of all, others too. -#}
+        {#- Another run may have typed some of them meanwhile; or others, where all are typed anew. -#}
         {{ wait_to_be_typed(feed.name) if anew }}
         delete from {{ target }}{{ ' where landing_id in (' ~ landings ~ ')' if not anew }};
 

@@ -74,7 +74,7 @@ where {{ of_run(row='passed') }}
 {% endmacro %}
 
 
-{#- The condition that the content of a landing, `passed`, has not been let through by the ledger. -#}
+{#- That the ledger has not let through the content of a landing, which is called `passed`. -#}
 {% macro not_in_ledger(ledger) -%}
 not exists (
         select 1
