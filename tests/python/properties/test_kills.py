@@ -121,7 +121,7 @@ SABOTAGES = {
     "typed before it is marked, and added again": {
         "judge_landing": {TYPED: TEAR + TYPED},
         "typed_landings, default": {
-            "delete from {{ target }}{{ ' where landing_id in (' ~ landings ~ ')' if is_empty }};": ""
+            "delete from {{ target }}{{ ' where landing_id in (' ~ landings ~ ')' if not anew }};": ""
         },
     },
     "stale days forgotten before they are counted": {"totals_by_day": {TOTALS: FORGET + TEAR + TOTALS}},

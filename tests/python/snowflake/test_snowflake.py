@@ -245,8 +245,8 @@ def test_two_runs_of_one_day_at_once(apart: int, on_snowflake, running, tmp_path
 def test_tables_that_somebody_has_dropped_are_made_anew(on_snowflake, running, tmp_path) -> None:
     account, expected = landed(on_snowflake, running, tmp_path / "account")
     assert not account.build().broken
-    for table in ("staging.typed_sales", "prod.daily_sales"):
-        account.query(f"drop table {table}")
+    for dropped in ("staging.typed_sales", "prod.daily_sales"):
+        account.query(f"drop table {dropped}")
     compare(expected, account, account.build())
 
 
