@@ -7,6 +7,7 @@ import shutil
 import duckdb
 import pytest
 
+from support.marks import often
 from support.reference import COLUMNS
 from support.warehouse import DATABASE, Warehouse
 
@@ -110,9 +111,7 @@ def test_what_waits_at_the_gate_goes_through(waiting):
 OFTEN = {test: broken for broken, (test, _) in BREAKS.items()}.values()
 
 
-@pytest.mark.parametrize(
-    "broken", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in BREAKS]
-)
+@pytest.mark.parametrize("broken", often(BREAKS, OFTEN))
 def test_a_broken_check_stops_the_merge(waiting, broken):
     before = production(waiting)
     check, statements = BREAKS[broken]

@@ -7,6 +7,7 @@ from datetime import date
 
 import pytest
 
+from support.marks import often
 from support.sales_files import CASES, DATES, file, paths
 from support.warehouse import Built, Project, Warehouse
 
@@ -45,9 +46,7 @@ def run_of(warehouse: Warehouse, day: date, *options: str) -> Built:
     return built
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in sorted(RED)]
-)
+@pytest.mark.parametrize("name", often(sorted(RED), OFTEN))
 def test_a_run_is_red_by_each_bad_file_alone(warehouse: Warehouse, name: str) -> None:
     built = run_of(warehouse, DATES[name], *SHARE)
     assert built.red

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from support.marks import often
 from support.reference import Reference
 from support.sales_files import CASES, file, path_of, row
 from support.warehouse import DATABASE, Project, Warehouse, compare, patched_package
@@ -228,9 +229,7 @@ def show(begun: Begun, project: Project, folder: Path, sabotage: Sabotage) -> No
         pytest.fail(f"it does not show {missing} but: {said or 'nothing'}")
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in SABOTAGES]
-)
+@pytest.mark.parametrize("name", often(SABOTAGES, OFTEN))
 def test_sabotage_shows(begun: Begun, project: Project, tmp_path: Path, name: str) -> None:
     show(begun, project, tmp_path, SABOTAGES[name])
 

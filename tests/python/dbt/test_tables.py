@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from support.marks import often
 from support.table_stories import HISTORIES, tell
 from support.warehouse import Project
 
@@ -63,14 +64,12 @@ MORE_SABOTAGES = {
 OFTEN = {history for history, *_ in SABOTAGES.values()}
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in HISTORIES]
-)
+@pytest.mark.parametrize("name", often(HISTORIES, OFTEN))
 def test_the_project_at_hand_tells_each_history_right(project_with_prices: Project, tmp_path: Path, name: str) -> None:
     tell(project_with_prices, tmp_path / "warehouse", name)
 
 
-@pytest.mark.parametrize("name", [*SABOTAGES, *(pytest.param(name, marks=pytest.mark.long) for name in MORE_SABOTAGES)])
+@pytest.mark.parametrize("name", often(SABOTAGES | MORE_SABOTAGES, SABOTAGES))
 def test_sabotage_shows(project_with_prices: Project, tmp_path: Path, name: str) -> None:
     history, place, changes = (SABOTAGES | MORE_SABOTAGES)[name]
     project, macros = project_with_prices, {}

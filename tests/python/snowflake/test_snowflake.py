@@ -23,6 +23,7 @@ from support.commands import audited
 from support.derived import it_is_loaded_merged_and_made_anew, with_gross_amount
 from support.histories import Batch, batches, has_files
 from support.laboratory import ANYTHING_SLOW, Laboratory, open_laboratory, run
+from support.marks import often
 from support.real_sales import NEEDED, real_days, restated
 from support.records import CASES as RECORDS
 from support.records import verdict
@@ -203,9 +204,7 @@ STORIES = [name for name, (feed, _) in HISTORIES.items() if feed in FEEDS]
 SHORT = ("a deletion is restated away",)
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in SHORT else pytest.param(name, marks=pytest.mark.long) for name in STORIES]
-)
+@pytest.mark.parametrize("name", often(STORIES, SHORT))
 def test_stories_of_tables(name: str, on_snowflake, running, tmp_path) -> None:
     tell(on_snowflake, tmp_path / "account", name, partial(Account, running=running))
 
