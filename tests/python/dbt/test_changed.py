@@ -190,7 +190,7 @@ def tables_of(names: set[str], query: Callable[[str], list[tuple]]) -> dict[str,
 LONG_ON_SNOWFLAKE = pytest.mark.parametrize(
     "production", ["duckdb", pytest.param("snowflake", marks=pytest.mark.long)], indirect=True, scope="module"
 )
-# On DuckDB it is enough, short, that one is built alone.
+
 LONG_ON_DUCKDB = pytest.mark.parametrize(
     "production", [pytest.param("duckdb", marks=pytest.mark.long), "snowflake"], indirect=True, scope="module"
 )
@@ -282,12 +282,13 @@ def test_a_table_that_is_removed_is_of_the_project_no_more(production, without_o
     assert production.query("select count(*) from prod.orders") == [(40,)]
 
 
-@LONG_ON_SNOWFLAKE
+# On DuckDB it is enough, short, that a change is built with what descends from it.
+@LONG_ON_DUCKDB
 def test_a_change_is_built_alone_where_nothing_descends_from_it(production, beside) -> None:
     is_built("sales_by_day", {"sales_by_day"}, production, beside)
 
 
-@LONG_ON_DUCKDB
+@LONG_ON_SNOWFLAKE
 def test_a_change_is_built_with_what_descends_from_it(production, beside) -> None:
     is_built("daily_sales", {"daily_sales", "sales_by_day"}, production, beside)
 

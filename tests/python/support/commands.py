@@ -32,7 +32,7 @@ def audit(warehouse: Warehouse) -> tuple[int, str]:
 def audited(warehouse: Warehouse) -> tuple[bool, str]:
     """What it finds and prints, in this process and of what is parsed already: a command parses twice."""
     project, said = warehouse.project, io.StringIO()
-    places = ["--project-dir", str(project.root), "--profiles-dir", str(project.root), "--log-level-file", "none"]
+    places = ["--project-dir", str(project.root), "--profiles-dir", str(project.profiles), "--log-level-file", "none"]
 
     class Parsed(dbtRunner):
         def __init__(self, manifest=project.manifest, callbacks: Sequence = ()):
