@@ -1,9 +1,11 @@
-"""What a table costs: the DAG of 4, 10 and 40 tables, its parse, an idle hour and an hour with a file for each."""
+"""What a table costs: the DAG with 4, 10 and 40 tables of which files come, its parse, an idle hour and an hour with a
+file for each."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,12 +16,14 @@ from bench.airflow import IDLE_SECONDS, cpu_of_children, parse_seconds
 from bench.bench import Bench
 from bench.document import Line
 from bench.measure import run
+from orchestration.local.demos import table_files
 
 PROJECT = Path(__file__).resolve().parents[1]
 COUNTS = (4, 10, 40)
 DAG_ID = "table_sync"
-# The table that is copied under other names until there are as many tables as are asked for.
-PATTERN = "products"
+# The table that is copied under other names until there are as many of which files come as are asked for. Of the others
+# of the project, those of churn, none comes.
+PATTERN, COPY = "products", "copy_{:02}"
 # In the copy's Airflow: dbt starts in the process of a task, which is a fork of the scheduler that loads this module.
 STARTS = "starts_of_dbt"
 COUNTING = f"""
@@ -91,22 +95,11 @@ def lines(found: dict[int, dict]) -> list[Line]:
 
 
 def project_of(root: Path, number: int) -> Path:
-    """A copy of the project with so many tables."""
+    """A copy of the project with so many tables of which files come."""
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(PROJECT, root, ignore=shutil.ignore_patterns(*OTHERS), symlinks=True)
     (root / ".venv").symlink_to(PROJECT / ".venv")
-    models = root / "models" / "tables"
-    there = sum(1 for folder in models.iterdir() if folder.is_dir())
-    for place in range(there, number):
-        name = f"table_{place:02}"
-        folder = models / name
-        folder.mkdir()
-        for file in (models / PATTERN).iterdir():
-            if "history" not in file.name:
-                text = file.read_text()
-                if file.suffix == ".yml":
-                    text = text[: text.index(f"  - name: {PATTERN}_history")]
-                (folder / file.name.replace(PATTERN, name)).write_text(text.replace(PATTERN, name))
+    add_tables(root / "models", number)
     with (root / "orchestration" / "warm_up.py").open("a") as file:
         file.write(COUNTING)
     (root / STARTS).touch()
@@ -118,16 +111,30 @@ def project_of(root: Path, number: int) -> Path:
     return root
 
 
+def add_tables(models: Path, number: int) -> None:
+    """Adds copies of a table, without its history, to the models of a project, until files come of so many."""
+    feeds, production = models / "feeds", models / "marts" / "tables"
+    for place in range(len(table_files.first_hour()), number):
+        name = COPY.format(place)
+        (feeds / name).mkdir()
+        for source, target in ((feeds / PATTERN, feeds / name), (production, production)):
+            for file in source.glob(f"*{PATTERN}.*"):
+                text = re.split(f"\n  - name: (?:versions_{PATTERN}|{PATTERN}_history)\n", file.read_text())[0]
+                if file.name != f"versions_{PATTERN}.sql":
+                    (target / file.name.replace(PATTERN, name)).write_text(text.rstrip().replace(PATTERN, name) + "\n")
+
+
 def main() -> None:
     """In the copy: runs the DAG and prints what its runs cost."""
     from orchestration import tables as configured
-    from orchestration.local.demos import table_files
     from orchestration.local.services import local_services
 
     names = [table.name for table in configured.tables()]
+    copies = [name for name in names if name.startswith(COPY.format(0)[:-2])]
+    number = len(table_files.first_hour()) + len(copies)
 
     def files(hour: int, own: dict[str, bytes]) -> dict[str, bytes]:
-        return {table_files.path(name, hour): own[table_files.path(PATTERN, hour)] for name in names} | own
+        return own | {table_files.path(name, hour): own[table_files.path(PATTERN, hour)] for name in copies}
 
     root = Path.cwd()
     with local_services(root / ".local", warehouse=root / "warehouse.duckdb") as services:
@@ -163,11 +170,11 @@ def main() -> None:
         third = {key.replace("/01/", "/02/"): data.replace(b"T01:", b"T02:") for key, data in second.items()}
         busy, starts_of_busy, tasks = min(cost(3, second), cost(4, third))
     # A sync and a check of each, and the message.
-    if tasks != 2 * len(names) + 1:
-        raise RuntimeError(f"{tasks} tasks ran of {len(names)} tables, each of which had a file")
-    if starts_of_busy != 2 * len(names):
-        raise RuntimeError(f"dbt was started {starts_of_busy} times for {len(names)} tables, each of which had a file")
-    print(json.dumps({"tables": len(names), "idle": idle, "started": started, "run": busy}))
+    if tasks != 2 * number + 1:
+        raise RuntimeError(f"{tasks} tasks ran for {number} tables, each of which had a file")
+    if starts_of_busy != 2 * number:
+        raise RuntimeError(f"dbt was started {starts_of_busy} times for {number} tables, each of which had a file")
+    print(json.dumps({"tables": number, "idle": idle, "started": started, "run": busy}))
 
 
 if __name__ == "__main__":

@@ -48,16 +48,6 @@ AFTER = [
 ]
 
 
-@pytest.fixture(scope="module")
-def dag():
-    """The DAG, read from its file as Airflow reads it."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    bag = DagBag(DAG_FILE)
-    assert not bag.import_errors
-    return bag.dags[DAG_ID]
-
-
 def test_features_then_a_model_then_its_deployment(dag):
     after = {name: task.downstream_task_ids for name, task in dag.task_dict.items()}
     assert after.keys() == set(AFTER)

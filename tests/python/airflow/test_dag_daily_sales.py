@@ -32,17 +32,6 @@ pytestmark = pytest.mark.xdist_group("dags")
 
 DAG_ID = "daily_sales_etl_v2"
 MODELS = project.PROJECT / "models"
-DAG_FILE = project.PROJECT / "orchestration" / "dags" / f"{DAG_ID}.py"
-
-
-@pytest.fixture(scope="module")
-def dag():
-    """The DAG, read from its file as Airflow reads it."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    bag = DagBag(DAG_FILE)
-    assert not bag.import_errors
-    return bag.dags[DAG_ID]
 
 
 def test_stages_run_in_the_business_order(dag):

@@ -46,16 +46,6 @@ print(json.dumps([
 """
 
 
-@pytest.fixture(scope="module")
-def dag():
-    """The DAG, read from its file as Airflow reads it."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    bag = DagBag(DAG_FILE)
-    assert not bag.import_errors
-    return bag.dags[DAG_ID]
-
-
 def test_three_tasks_one_after_the_other(dag):
     after = {name: task.downstream_task_ids for name, task in dag.task_dict.items()}
     assert after == {CONSUME: {TRANSFORM}, TRANSFORM: {LOAD}, LOAD: set()}

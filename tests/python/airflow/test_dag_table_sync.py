@@ -33,16 +33,6 @@ DAG_FILE = project.PROJECT / "orchestration" / "dags" / f"{DAG_ID}.py"
 OURS = ("customers", "inventory", "nps_responses", "orders", "payments", "products", "support_tickets")
 
 
-@pytest.fixture(scope="module")
-def dag():
-    """The DAG, read from its file as Airflow reads it."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    bag = DagBag(DAG_FILE)
-    assert not bag.import_errors
-    return bag.dags[DAG_ID]
-
-
 def manifest_of(one: Project, folder: Path) -> Path:
     """A manifest file of a project."""
     path = folder / "manifest.json"

@@ -13,6 +13,8 @@ from bench import tables as bench_tables
 from bench.bench import COMPARED, Batch, Bench, compare
 from bench.data import KEYS, write_file
 from bench.measure import Cost, run
+from orchestration.contracts import faults
+from orchestration.contracts.reading import read
 from orchestration.local.demos import churn_files
 from orchestration.local.stand_ins.broker import broker
 from support import event_worlds
@@ -97,6 +99,20 @@ def test_starts_of_dbt_are_counted(tmp_path) -> None:
     assert len((tmp_path / bench_tables.STARTS).read_text().splitlines()) == 2
 
 
+def test_tables_are_added_whole(tmp_path) -> None:
+    for folder in ("models", "seeds"):
+        shutil.copytree(PROJECT / folder, tmp_path / folder)
+    before = read(tmp_path)
+    bench_tables.add_tables(tmp_path / "models", 6)
+    added = read(tmp_path)
+    assert faults(tmp_path) == []
+    assert added.feeds.keys() - before.feeds.keys() == {"copy_04", "copy_05"}
+    of_products = {name for name in before.models if "products" in name} - {"products_history", "versions_products"}
+    assert added.models.keys() - before.models.keys() == {
+        name.replace("products", copy) for name in of_products for copy in ("copy_04", "copy_05")
+    }
+
+
 def test_events_are_measured_where_all_ways_load_the_same(project: Project, tmp_path) -> None:
     warehouse, count = Warehouse(project, tmp_path / "warehouse"), 1_000
     with broker() as kafka:
@@ -120,18 +136,21 @@ def test_events_are_measured_where_all_ways_load_the_same(project: Project, tmp_
         events.check(ours, theirs, count)
 
 
-def test_what_a_year_leaves_behind_is_as_runs_leave_it(project: Project, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("runs", "of_each"), [(3, 1), pytest.param(1, 40, marks=pytest.mark.long)], ids=["many runs", "many events"]
+)
+def test_what_a_year_leaves_behind_is_as_runs_leave_it(project: Project, tmp_path, runs: int, of_each: int) -> None:
     """So that a build finds nothing to do, and all that is checked holds."""
-    warehouse, runs = Warehouse(project, tmp_path / "warehouse"), 3
+    warehouse = Warehouse(project, tmp_path / "warehouse")
     events.land_objects(warehouse.root, 0, events.Tail(0))
     assert not event_worlds.build(warehouse).broken
-    events.grow(warehouse.root.parent, runs)
+    events.grow(warehouse.root.parent, runs, of_each)
     built = event_worlds.build(warehouse)
     assert not built.broken
     assert any("Nothing to do: no object in raw/events/ is new" in text for text in built.messages)
-    (landed,) = warehouse.query("select count(*) from prod.event_ledger where current_events = 1")
+    (landed,) = warehouse.query(f"select count(*) from prod.event_ledger where current_events = {of_each}")
     assert landed == (events.PARTITIONS * runs,)
-    events.land_objects(warehouse.root, events.OBJECT, events.Tail(events.OBJECT + runs))
+    events.land_objects(warehouse.root, events.OBJECT, events.Tail(events.OBJECT + runs * of_each))
     assert not event_worlds.build(warehouse).broken
     assert warehouse.query("select count(*) from prod.usage_events where kafka_offset > 10000") > [(9_000,)]
 
