@@ -72,12 +72,13 @@ class Project:
 
     @cached_property
     def profiles(self) -> Path:
-        """The folder of the example's profile. With more than one thread DuckDB's client spins while the other works:
-        a tenth of the CPU of a build as small as those of tests."""
+        """The folder of the example's profile, by which DuckDB has a share of the cores: several workers test at once.
+        With more threads its client spins while another works, a sixth of the CPU of builds as small as these."""
         self.target.mkdir(exist_ok=True)
-        one_thread = {"settings: {TimeZone: UTC}": "settings: {TimeZone: UTC, threads: 1}"}
+        threads = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
+        some_threads = {"settings: {TimeZone: UTC}": f"settings: {{TimeZone: UTC, threads: {threads}}}"}
         example = (self.root / "profiles.yml.example").read_text()
-        (self.target / "profiles.yml").write_text(replaced(example, one_thread, "profiles.yml.example"))
+        (self.target / "profiles.yml").write_text(replaced(example, some_threads, "profiles.yml.example"))
         return self.target
 
     @cached_property
