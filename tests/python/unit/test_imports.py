@@ -11,7 +11,7 @@ pytestmark = pytest.mark.fast
 
 PACKAGE = PROJECT / "orchestration"
 TESTS = PROJECT / "tests" / "python"
-ROOMS = ("unit", "dbt", "properties", "airflow", "snowflake")
+ROOMS = ("unit", "dbt", "properties", "airflow", "airflow/runs", "snowflake")
 
 
 def imported(file: Path) -> set[str]:
