@@ -154,7 +154,7 @@ smoke: setup ## Twenty histories of sales on a Snowflake account of yours, in a 
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml
 .PHONY: bench
-bench: setup ## What the daily load, events and features cost, against pure DuckDB and librdkafka: docs/benchmark.md; half an hour, 10 GB in .local/bench
+bench: setup ## What the daily load, events and features cost, against pure DuckDB and librdkafka: docs/benchmark.md; an hour, 10 GB in .local/bench
 	$(BIN)/python -m bench
 
 .PHONY: lock

@@ -23,7 +23,7 @@ COUNTS = (4, 10, 40)
 DAG_ID = "table_sync"
 # The table that is copied under other names until there are as many of which files come as are asked for. Of the others
 # of the project, those of churn, none comes.
-PATTERN, COPY = "products", "copy_{:02}"
+PATTERN, COPIES = "products", "copy_"
 # In the copy's Airflow: dbt starts in the process of a task, which is a fork of the scheduler that loads this module.
 STARTS = "starts_of_dbt"
 COUNTING = f"""
@@ -114,7 +114,7 @@ def add_tables(models: Path, number: int) -> None:
     """Adds copies of a table, without its history, to the models of a project, until files come of so many."""
     feeds, production = models / "feeds", models / "marts" / "tables"
     for place in range(len(table_files.first_hour()), number):
-        name = COPY.format(place)
+        name = f"{COPIES}{place:02}"
         (feeds / name).mkdir()
         for source, target in ((feeds / PATTERN, feeds / name), (production, production)):
             for file in source.glob(f"*{PATTERN}.*"):
@@ -129,7 +129,7 @@ def main() -> None:
     from orchestration.local.services import local_services
 
     names = [table.name for table in configured.tables()]
-    copies = [name for name in names if name.startswith(COPY.format(0)[:-2])]
+    copies = [name for name in names if name.startswith(COPIES)]
     number = len(table_files.first_hour()) + len(copies)
 
     def files(hour: int, own: dict[str, bytes]) -> dict[str, bytes]:

@@ -132,11 +132,8 @@ def compiled_for(target: str, folder: Path) -> dict[str, str]:
     return found | {"run time": inline.result.results[0].node.compiled_code}
 
 
-Compiled = Callable[[str], dict[str, str]]
-
-
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory) -> Compiled:
+def compiled(tmp_path_factory) -> Callable[[str], dict[str, str]]:
     """The same for a target, which is compiled once if it is asked for."""
     return cache(lambda target: compiled_for(target, tmp_path_factory.mktemp(target)))
 
