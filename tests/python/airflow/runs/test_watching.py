@@ -89,7 +89,7 @@ def test_no_credential_is_shown_though_all_of_them_are_refused(airflow, told):
     client.call("PATCH", f"dags/{tables}", json={"is_paused": True})
 
 
-# A callback that comes while the dag-processor reads the file waits until it is read again, 60 seconds later.
+# The dag-processor tells it, a process of its own.
 UNTIL_TOLD = 150
 
 
@@ -97,8 +97,9 @@ UNTIL_TOLD = 150
     ("worker", "tables", "day"),
     [
         pytest.param(False, False, None, id="task"),
-        pytest.param(False, True, "2024-01-13", id="task of each DAG", marks=pytest.mark.long),
-        pytest.param(True, True, "2024-01-15", id="worker of each DAG", marks=pytest.mark.long),
+        # The tables of the tests before are fresh until then.
+        pytest.param(False, True, "2024-01-04", id="task of each DAG", marks=pytest.mark.long),
+        pytest.param(True, True, "2024-01-05", id="worker of each DAG", marks=pytest.mark.long),
     ],
 )
 def test_what_is_killed_at_every_try_is_told_once_by_its_run(airflow, scheduled, told, measured, worker, tables, day):
