@@ -19,6 +19,38 @@ from support.dag_runs import authenticate, clear, held, kill_every_try, sales, s
 pytestmark = pytest.mark.xdist_group("dag_runs")
 
 
+SECRETS = (KEY, SECRET, KAFKA_PASSWORD, CHAT_TOKEN, CHAT_TOKEN.partition("/")[2], MAIL_PASSWORD)
+
+
+def test_no_credential_is_shown_though_all_of_them_are_refused(airflow, told):
+    """Neither in a log nor in a rendered template, an error or a message, of these runs or any other. No DAG but theirs
+    is at work: what would be measured of it then, CloudWatch would not get."""
+    client, day, tables = airflow.airflow, "2024-01-14", "table_sync"
+    scheduled_run(client, "table_sync")
+    airflow.land(day, sales(day, 10))
+    airflow.chat.refuses = airflow.mail.refuses = True
+    authenticate(airflow, from_now_on=True)
+    try:
+        runs = {airflow.dag_id: client.start(airflow.dag_id, day), tables: client.start(tables, f"{day}T00:00")}
+        ended = {dag_id: client.wait(dag_id, run_id) for dag_id, run_id in runs.items()}
+        assert not [text for texts in told() for text in texts if day in text]
+    finally:
+        authenticate(airflow, from_now_on=False)
+        airflow.chat.refuses = airflow.mail.refuses = False
+    shown = airflow.shown()
+    for dag_id, run in ended.items():
+        assert run.state == "failed"
+        [failed] = [task for task in run.tasks if task.state == "failed"]
+        log = client.log(dag_id, run.run_id, failed, lines=100)
+        refused = "HeadObject operation: Forbidden" if dag_id == airflow.dag_id else "the connection aws_default"
+        for says in (refused, "No message by chat: ", "No message by mail: SMTPAuthenticationError: (535"):
+            assert says in log, log
+    assert [secret for secret in SECRETS if secret in shown] == []
+    # Logs, messages, the warehouse and what PostgreSQL keeps for Airflow.
+    assert files_with(airflow.warehouse.parent, SECRETS) == []
+    client.call("PATCH", f"dags/{tables}", json={"is_paused": True})
+
+
 def test_one_line_of_a_dag_file_has_it_watched(airflow, told, measured, tmp_path):
     """A retry is told to nobody; a task and a run that take long are, once; of tasks that fail each says what has
     failed before it."""
@@ -56,37 +88,6 @@ def test_one_line_of_a_dag_file_has_it_watched(airflow, told, measured, tmp_path
         assert [text.count("\nProblem: broken ") for text in texts] == [1, 1]
         others = [re.findall("\nFailed in this run too: (first|second)\n", text) for text in texts]
         assert max(map(len, others)) == 1
-
-
-SECRETS = (KEY, SECRET, KAFKA_PASSWORD, CHAT_TOKEN, CHAT_TOKEN.partition("/")[2], MAIL_PASSWORD)
-
-
-def test_no_credential_is_shown_though_all_of_them_are_refused(airflow, told):
-    """Neither in a log nor in a rendered template, an error or a message, of these runs or any other."""
-    client, day, tables = airflow.airflow, "2024-01-14", "table_sync"
-    scheduled_run(client, "table_sync")
-    airflow.land(day, sales(day, 10))
-    airflow.chat.refuses = airflow.mail.refuses = True
-    authenticate(airflow, from_now_on=True)
-    try:
-        runs = {airflow.dag_id: client.start(airflow.dag_id, day), tables: client.start(tables, f"{day}T00:00")}
-        ended = {dag_id: client.wait(dag_id, run_id) for dag_id, run_id in runs.items()}
-        assert not [text for texts in told() for text in texts if day in text]
-    finally:
-        authenticate(airflow, from_now_on=False)
-        airflow.chat.refuses = airflow.mail.refuses = False
-    shown = airflow.shown()
-    for dag_id, run in ended.items():
-        assert run.state == "failed"
-        [failed] = [task for task in run.tasks if task.state == "failed"]
-        log = client.log(dag_id, run.run_id, failed, lines=100)
-        refused = "HeadObject operation: Forbidden" if dag_id == airflow.dag_id else "the connection aws_default"
-        for says in (refused, "No message by chat: ", "No message by mail: SMTPAuthenticationError: (535"):
-            assert says in log, log
-    assert [secret for secret in SECRETS if secret in shown] == []
-    # Logs, messages, the warehouse and what PostgreSQL keeps for Airflow.
-    assert files_with(airflow.warehouse.parent, SECRETS) == []
-    client.call("PATCH", f"dags/{tables}", json={"is_paused": True})
 
 
 # The dag-processor tells it, a process of its own.
