@@ -12,7 +12,7 @@ import pytest
 from orchestration.local.runtime.processes import Supervised, stop_all
 from orchestration.local.services import DAGS
 from support.airflow_fixtures import airflow_in
-from support.dag_runs import sales
+from support.dag_runs import sales, scheduled_run
 from support.metrics import Measured
 
 # The first finds an Airflow in which nothing has run, the last looks at all that was measured.
@@ -63,18 +63,14 @@ def airflow():
 @pytest.fixture(scope="package")
 def scheduled(airflow):
     """The run that the schedule starts by itself, of yesterday; its file has come."""
-    airflow.airflow.wait_for_dag(airflow.dag_id)
     # The day whose interval has ended last; all days that it may be have a file.
     days = [datetime.fromtimestamp(time.time() - back * 86400, UTC).date().isoformat() for back in (1, 2)]
     for day in days:
         airflow.land(day, sales(day, 20))
-    airflow.airflow.unpause(airflow.dag_id)
-    deadline = time.monotonic() + 60
-    while not (runs := airflow.airflow.call("GET", f"dags/{airflow.dag_id}/dagRuns")["dag_runs"]):
-        assert time.monotonic() < deadline, "the schedule started no run"
-        time.sleep(0.5)
-    assert [run["run_type"] for run in runs] == ["scheduled"]
-    return runs[0], airflow.airflow.wait(airflow.dag_id, runs[0]["dag_run_id"])
+    run = scheduled_run(airflow.airflow, airflow.dag_id)
+    [facts] = airflow.airflow.call("GET", f"dags/{airflow.dag_id}/dagRuns")["dag_runs"]
+    assert facts["run_type"] == "scheduled"
+    return facts, run
 
 
 @pytest.fixture

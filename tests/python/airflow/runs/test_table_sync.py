@@ -17,7 +17,7 @@ def test_tables_are_synced_each_by_itself_and_an_idle_hour_starts_no_dbt(airflow
     for key, content in (demo_tables.second_hour() | demo_tables.first_hour()).items():
         broken = key == demo_tables.path("orders", 1)
         airflow.services.s3.land(key, content.replace(b"order_total", b"total") if broken else content)
-    run = scheduled_run(client, "table_sync")
+    run = scheduled_run(client, dag_id)
     states = {task.task: task.state for task in run.tasks}
     assert run.state == "failed"
     # Freshness is not asked of tables that were not there.
@@ -98,7 +98,7 @@ def test_a_sender_that_is_silent_is_told_once_a_day_until_it_sends_again(airflow
 @pytest.mark.long
 def test_tables_whose_syncs_are_killed_are_made_good_by_their_retries(airflow, scheduled):
     client, dag_id = airflow.airflow, "table_sync"
-    scheduled_run(client, "table_sync")
+    scheduled_run(client, dag_id)
     # The changes of the second hour at eight o'clock, which no other test has loaded.
     second = demo_tables.second_hour()
     changes = {key.replace("/01/", "/08/"): data.replace(b"T01:", b"T08:") for key, data in second.items()}

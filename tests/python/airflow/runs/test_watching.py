@@ -26,7 +26,7 @@ def test_no_credential_is_shown_though_all_of_them_are_refused(airflow, told):
     """Neither in a log nor in a rendered template, an error or a message, of these runs or any other. No DAG but theirs
     is at work: what would be measured of it then, CloudWatch would not get."""
     client, day, tables = airflow.airflow, "2024-01-14", "table_sync"
-    scheduled_run(client, "table_sync")
+    scheduled_run(client, tables)
     airflow.land(day, sales(day, 10))
     airflow.chat.refuses = airflow.mail.refuses = True
     authenticate(airflow, from_now_on=True)
