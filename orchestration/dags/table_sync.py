@@ -9,7 +9,7 @@ manifest.
 |---|---|
 | find_new_files | compares the landing zone with what is known: a table with nothing to do is skipped, without dbt |
 | sync_&lt;table&gt; | load, transform, gate and merge of the table |
-| validate_&lt;table&gt; | its checks in production, `<table>_quality_checks`; red while a file waits to be mended |
+| validate_&lt;table&gt; | its checks in production, `<table>_quality_checks`; red if a file waits to be mended |
 | check_freshness | once a day: red, or a warning, if nothing new has come of a table for days |
 | notify_success | tells what was loaded |
 

@@ -95,6 +95,9 @@ create storage integration if not exists landing_zone
 
 grant usage on integration landing_zone to role sysadmin;
 
+-- Else a session that is open may not see at once what another has committed; a merge is to see the one before it.
+alter account set read_consistency_mode = 'GLOBAL';
+
 use role sysadmin;
 
 create stage if not exists analytics.staging.landing_zone

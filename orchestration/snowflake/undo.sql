@@ -16,6 +16,7 @@ drop warehouse if exists compute_wh;
 use role accountadmin;
 
 drop integration if exists landing_zone;
+-- Others in the account may rely on `read_consistency_mode` by now: `alter account unset` it if nobody does.
 
 use role securityadmin;
 

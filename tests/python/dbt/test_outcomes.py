@@ -1,4 +1,4 @@
-"""Whether a run is red or green, for each row of DESIGN's table of what comes of a file: each by itself.
+"""Whether a run is red or green, for each row of the table in docs/how-it-works.md: each by itself.
 
 `test_files.py` has what comes of the file; there all of them stand in one load, which is red by any of them.
 """

@@ -1,4 +1,4 @@
-"""What `make backfill` asks of Airflow, and what it says; a real one runs in test_dag_runs.py."""
+"""What `make backfill` asks of Airflow, and what it says; a real one runs in runs/test_backfill.py."""
 
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO

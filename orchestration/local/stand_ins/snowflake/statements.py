@@ -22,7 +22,7 @@ class Statements:
     # They say nothing of the data. A comment on a view is kept.
     ACCEPTED = re.compile(
         r"\s*(grant|revoke)\s|\s*alter\s+session\s+(un)?set\s+query_tag\b|\s*comment\s+(if\s+exists\s+)?on\s+(?!view\s)"
-        r"|\s*alter\s+user\s|\s*alter\s+(table|view)\s+\S+\s+(alter|modify)\s+(column\s+)?\S+\s+comment\s",
+        r"|\s*alter\s+(user|account)\s|\s*alter\s+(table|view)\s+\S+\s+(alter|modify)\s+(column\s+)?\S+\s+comment\s",
         re.IGNORECASE,
     )
     SET_QUERY_TAG = re.compile(r"\s*alter\s+session\s+set\s+query_tag\s*=\s*'((?:[^']|'')*)'\s*;?\s*", re.IGNORECASE)
@@ -49,8 +49,9 @@ class Statements:
         """What fakesnow's parser does not take.
 
         LIST with a path (sql-reference/sql/list): of an external stage the URL, size, MD5 and time of each file below
-        the path. GRANT, REVOKE, COMMENT, ALTER USER, MANAGED ACCESS and QUERY_TAG (sql-reference/sql/grant-privilege,
-        -/comment, -/alter-user, -/create-schema, sql-reference/parameters): accepted. fakesnow fails.
+        the path. GRANT, REVOKE, COMMENT, ALTER USER, ALTER ACCOUNT, MANAGED ACCESS and QUERY_TAG
+        (sql-reference/sql/grant-privilege, -/comment, -/alter-user, -/alter-account, -/create-schema,
+        sql-reference/parameters): accepted. fakesnow fails.
         """
         if re.match(r"\s*create\s+schema\s", sql, re.IGNORECASE):
             sql = re.sub(r"\swith\s+managed\s+access\b", "", sql, flags=re.IGNORECASE)
