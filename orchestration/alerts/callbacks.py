@@ -138,7 +138,7 @@ def tell_failure(context: Any, feed: str | None = None, by_day: bool = False) ->
     lost = error.lost if isinstance(error, LossError) else []
     if lost:
         problem = error.summary
-    files = [] if waited or not feed else _asked(facts.to_mend, context, feed, by_day)
+    files = [] if waited or not feed else _asked(facts.to_mend, context, feed, by_day, seconds=channels.most_seconds())
     silent = bool(failed) and all(facts.asks_the_sender(node) for node, _ in failed)
     advice = (
         (waited, text.NO_FILE), (lost, text.LOSS), (files, text.MEND if by_day else text.MEND_TABLE),
@@ -253,9 +253,13 @@ async def tell_late(context: dict[str, Any], minutes: float | None = None) -> No
 
 
 def _asked(
-    question: Callable[[str, str | None], list[facts.Row]], context: Any, feed: str, by_day: bool = False
+    question: Callable[[str, str | None], list[facts.Row]],
+    context: Any,
+    feed: str,
+    by_day: bool = False,
+    seconds: float = facts.PATIENCE,
 ) -> list[facts.Row] | None:
-    """What the warehouse answers of a feed, or of its files of the run's day; None if it does not."""
+    """What the warehouse answers of a feed, or of its files of the run's day; None if it does not in time."""
 
     def ask() -> list[facts.Row]:
         day = facts.run_day(context)
@@ -264,7 +268,7 @@ def _asked(
         project.use_connections(context, None)
         return question(feed, day if by_day else None)
 
-    return facts.answer(ask)
+    return facts.answer(ask, seconds)
 
 
 def _send_load(context: Any, feed: str, rows: Sequence[facts.Row] | None) -> None:
@@ -288,8 +292,7 @@ def _post(message: str, link: str = "", commands: Sequence[str] = ()) -> None:
 
 def _post_and_mail(context: Any, message: str, link: str, commands: Sequence[str] = ()) -> None:
     log.info(message)
-    _post(message, link, commands)
-    channels.mail(context, *_as_mail(message))
+    channels.post_and_mail(context, text.for_chat(message, link, commands), *_as_mail(message))
 
 
 def _as_mail(message: str) -> tuple[str, str]:

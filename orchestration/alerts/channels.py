@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -18,6 +17,7 @@ from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from orchestration import settings
+from orchestration.alerts.bounded import side_by_side
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +40,12 @@ class QuickSmtpNotifier(SmtpNotifier):
 
 def post(text: str) -> None:
     """Posts a text, in Slack's own notation, to chat."""
-    _try("chat", lambda: _chat().send_text(text, unfurl_links=False, unfurl_media=False))
+    _try({"chat": _posts(text)})
 
 
-def mail(context: Any, subject: str, content: str) -> None:
-    """Mails a text, in HTML."""
-    _try("mail", lambda: _mail(subject, content).notify(context))
+def post_and_mail(context: Any, posted: str, subject: str, content: str) -> None:
+    """Posts a text, and mails one in HTML, at the same time."""
+    _try({"chat": _posts(posted), "mail": lambda: _mail(subject, content).notify(context)})
 
 
 async def post_and_mail_late(context: Any, posted: str, subject: str, content: str) -> None:
@@ -56,7 +56,7 @@ async def post_and_mail_late(context: Any, posted: str, subject: str, content: s
     }
     for channel, send in sends.items():
         try:
-            await asyncio.wait_for(send(), _most_seconds())
+            await asyncio.wait_for(send(), most_seconds())
         except Exception as error:
             _failed(channel, error)
 
@@ -73,26 +73,21 @@ def _mail(subject: str, content: str) -> QuickSmtpNotifier:
     )
 
 
-def _most_seconds() -> float:
-    """How long a channel is tried: each of its answers is waited for, and one that comes byte by byte has no end."""
+def most_seconds() -> float:
+    """How long a channel is tried: each of its answers is waited for, and one that comes byte by byte has no end. And
+    the warehouse, of what failed: Airflow kills a failed task's process 25 seconds after its end, whatever it has still
+    to say (`task_success_overtime`)."""
     return 2 * settings.ALERT_SECONDS
 
 
-def _try(channel: str, send: Callable[[], object]) -> None:
-    def sent() -> None:
-        try:
-            send()
-        except Exception as error:
-            problem.append(error)
+def _posts(text: str) -> Callable[[], object]:
+    return lambda: _chat().send_text(text, unfurl_links=False, unfurl_media=False)
 
-    problem: list[Exception] = []
-    thread = threading.Thread(target=sent, daemon=True)
-    thread.start()
-    thread.join(_most_seconds())
-    if thread.is_alive():
-        problem.append(TimeoutError(f"not sent within {_most_seconds():g} seconds"))
-    if problem:
-        _failed(channel, problem[0])
+
+def _try(sends: Mapping[str, Callable[[], object]]) -> None:
+    for channel, ended in side_by_side(most_seconds(), sends).items():
+        if isinstance(ended, Exception):
+            _failed(channel, ended)
 
 
 def _failed(channel: str, error: Exception) -> None:

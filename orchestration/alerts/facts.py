@@ -9,11 +9,14 @@ from datetime import date, datetime
 from typing import Any
 
 from orchestration import report
+from orchestration.alerts.bounded import side_by_side
 
 log = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 
+# How many seconds the warehouse is asked.
+PATIENCE = 60
 # Of the ledger.
 SUMS = ", ".join(
     f"coalesce(sum({state}_rows), 0) as {state}" for state in ("received", "current", "superseded", "rejected", "held")
@@ -75,13 +78,13 @@ def totals(files: Sequence[Row]) -> dict[str, int]:
     return {name.removesuffix("_rows"): sum(int(file[name]) for file in files) for name in names}
 
 
-def answer(question: Callable[[], list[Row]]) -> list[Row] | None:
-    """What the warehouse answers; None if it does not, for a message is sent all the same."""
-    try:
-        return question()
-    except Exception as error:
-        log.warning("The warehouse was not asked: %s", " ".join(str(error).split())[:300])
+def answer(question: Callable[[], list[Row]], seconds: float = PATIENCE) -> list[Row] | None:
+    """What the warehouse answers; None if it does not in so many seconds, for a message is sent all the same."""
+    answered = side_by_side(seconds, {"warehouse": question})["warehouse"]
+    if isinstance(answered, Exception):
+        log.warning("The warehouse was not asked: %s", " ".join(str(answered).split())[:300])
         return None
+    return answered
 
 
 def asks_to_mend(test: str) -> bool:

@@ -239,7 +239,7 @@ def test_only_a_file_to_mend_is_not_retried(dbt_says, failed, action):
 def test_what_failed_is_told_as_dbt_has_said_it(dbt_says, monkeypatch):
     told = []
     monkeypatch.setattr(callbacks, "_post_and_mail", lambda context, text, link, commands: told.append(text))
-    monkeypatch.setattr(callbacks, "_asked", lambda *_: [])
+    monkeypatch.setattr(callbacks, "_asked", lambda *_, **__: [])
     dbt_says(TO_MEND, IO_ERROR)
     for error in (CosmosDbtRunError("dbt invocation completed with errors: no_file..."), RuntimeError("it broke")):
         callbacks.tell_failure(failed_context(error), feed="sales", by_day=True)
@@ -318,6 +318,21 @@ def test_dead_endpoints_cost_seconds_and_raise_nothing(dead_endpoint, monkeypatc
         assert f"No message by {channel}: " in caplog.text
     # Those of other tests are not counted.
     assert threading.active_count() - threads < 10
+
+
+def test_a_warehouse_that_hangs_and_channels_that_hang_hold_up_no_alert(monkeypatch, caplog):
+    """Chat hangs until mail is sent, which it is beside it."""
+    monkeypatch.setattr(settings, "ALERT_SECONDS", 1)
+    monkeypatch.setattr(project, "use_connections", lambda *_: None)
+    freed, mailed = threading.Event(), threading.Event()
+    monkeypatch.setattr(callbacks.facts, "to_mend", lambda *_: freed.wait())
+    monkeypatch.setattr(channels, "_posts", lambda text: lambda: mailed.wait(60) and posted.append(text))
+    monkeypatch.setattr(channels, "_mail", lambda *_: SimpleNamespace(notify=lambda _: mailed.set()))
+    posted = []
+    callbacks.tell_failure(failed_context(RuntimeError("it broke")), feed="sales", by_day=True)
+    freed.set()
+    assert ["Problem: it broke" in text for text in posted] == [True]
+    assert "The warehouse was not asked: no answer within 2 seconds" in caplog.text
 
 
 def test_without_connections_it_is_said_once_that_messages_are_off(no_credentials, monkeypatch, caplog):
