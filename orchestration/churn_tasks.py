@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from orchestration import metrics, report, settings
 from orchestration.churn.errors import ChurnError, RefusedError
-from orchestration.project import ENV, read_connection, use_connections
+from orchestration.project import ENV, own_environment, read_connection, use_connections, use_landing_zone
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,18 +71,18 @@ def deploy(context: Any, trained: dict[str, Any]) -> dict[str, Any]:
 
     use_connections(context, None)
     run = from_plain(trained)
-    objects, place = _objects(), (_day(context), context["run_id"])
+    place = (_day(context), context["run_id"])
     try:
         decided, notes = deploy_run(_client(), run, _features(run.snapshot_date), datetime.now(UTC))
     except ChurnError as error:
         if error.run:
-            land_run(objects, *place, error.run)
+            land_run(_objects(), *place, error.run)
             _measure(context, error.run.decision, error.run.measures)
         raise
     for note in notes:
         log.warning(note)
     log.info("Decision: %s. %s", decided.decision, decided.why)
-    land_run(objects, *place, decided)
+    land_run(_objects(), *place, decided)
     _measure(context, decided.decision, decided.measures)
     return plain(decided) | {"card": Stored(ROOT, decided.model_hash).page}
 
@@ -183,8 +183,10 @@ def _former() -> str | None:
 
 
 def _objects() -> Objects:
+    """Where this run lands what is to be loaded. A deployment takes an hour at worst, so the credentials are new."""
     from orchestration.events.objects import objects_at
 
+    use_landing_zone()
     return objects_at(ENV["LANDING_ROOT"])
 
 
@@ -196,7 +198,8 @@ def _client() -> Client:
 
     name = settings.AWS_CONNECTION
     hook = AwsBaseHook(aws_conn_id=name, client_type="sagemaker", config=CLIENT)
-    return read_connection(name, lambda: {"client": hook.get_conn()})["client"]
+    with own_environment():
+        return read_connection(name, lambda: {"client": hook.get_conn()})["client"]
 
 
 def _day(context: Any) -> date:

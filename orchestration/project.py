@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from botocore.exceptions import BotoCoreError, ClientError
 from cosmos import ExecutionConfig, ProfileConfig, ProjectConfig
 from cosmos import settings as of_cosmos
 from cosmos.constants import ExecutionMode, InvocationMode, TestIndirectSelection
@@ -75,9 +77,36 @@ def leave_garbage(context: Any, operator: Any) -> None:
     gc.disable()
 
 
+# What this process had in its environment where `use_landing_zone` has put something else.
+_own: dict[str, str | None] = {}
+
+
 def use_landing_zone() -> None:
-    """Hands Airflow's connection of S3 to boto3, in this process only."""
-    os.environ.update(read_connection(settings.AWS_CONNECTION, _of_aws))
+    """Hands Airflow's connection of S3 to boto3, in this process only. Credentials that expire are new each time."""
+    with own_environment():
+        found = read_connection(settings.AWS_CONNECTION, _of_aws)
+    _own.update({name: os.environ.get(name) for name in found if name not in _own})
+    os.environ.update(found)
+
+
+@contextmanager
+def own_environment() -> Iterator[None]:
+    """For a while the environment that this process had before `use_landing_zone`: a role is taken on by who may, not
+    by the role itself, and boto3 renews what it finds on a machine, not what stands in the environment."""
+    kept = {name: os.environ.get(name) for name in _own}
+    _put(_own)
+    try:
+        yield
+    finally:
+        _put(kept)
+
+
+def _put(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def warehouse_environment() -> dict[str, str]:
@@ -89,9 +118,15 @@ def warehouse_environment() -> dict[str, str]:
 
 
 def read_connection(name: str, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What is read of a connection, without what it lacks; if that raises, AirflowFailException with its name."""
+    """What is read of a connection, without what it lacks.
+
+    If that raises, AirflowFailException with its name; AirflowException, which is tried again, if AWS or the network
+    does not answer as it should.
+    """
     try:
         return {key: value for key, value in read().items() if value is not None}
+    except (BotoCoreError, ClientError, ConnectionError, TimeoutError) as error:
+        raise AirflowException(f"What the Airflow connection {name} leads to does not answer: {error}") from error
     except Exception as error:
         raise AirflowFailException(f"The Airflow connection {name} is missing or wrong: {error}") from error
 

@@ -17,12 +17,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
+from airflow.providers.amazon.aws.hooks.base_aws import BaseSessionFactory
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSensorTimeout
 from airflow.serialization.encoders import encode_deadline_reference
+from botocore.exceptions import ClientError
 from cosmos.exceptions import CosmosDbtRunError
 from dbt.cli.main import dbtRunner
 
-from orchestration import project, report, settings
+from orchestration import churn_tasks, project, report, settings
 from orchestration.alerts import callbacks, channels, unheard
 from orchestration.alerts import text as messages
 from orchestration.retries import RetryUnlessToMend
@@ -386,7 +388,7 @@ def run_of(dag, monkeypatch):
     """A run that has failed, given the states of its tasks and what those said that have told; returns what is told."""
     told = []
     monkeypatch.setattr(callbacks, "_post_and_mail", lambda context, text, link, commands=(): told.append(text))
-    monkeypatch.setattr(callbacks, "_asked", lambda *_: [])
+    monkeypatch.setattr(callbacks, "_asked", lambda *_, **__: [])
 
     def failed(states, said=None, **context):
         told.clear()
@@ -461,7 +463,7 @@ def test_a_task_that_tells_says_so_to_its_run(monkeypatch):
     """In its own process; what the dag-processor calls for a lost worker has no exception, and is left to the run."""
     told, pushed = [], []
     monkeypatch.setattr(callbacks, "_post_and_mail", lambda context, text, link, commands: told.append(text))
-    monkeypatch.setattr(callbacks, "_asked", lambda *_: [])
+    monkeypatch.setattr(callbacks, "_asked", lambda *_, **__: [])
     context = failed_context()
     context["ti"].xcom_push = lambda *said: pushed.append((len(told), *said))
     callbacks.tell_failure(context)
@@ -479,10 +481,55 @@ def no_credentials(monkeypatch):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setattr(project, "_own", {})
     before = dict(os.environ)
     yield
     for name in set(os.environ) - set(before):
         del os.environ[name]
+
+
+@pytest.fixture
+def asked_by(no_credentials, monkeypatch):
+    """A connection with a role that the machine may take on; who asks for that, by the key."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of the machine")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret")
+    extra = {"region_name": "eu-west-1", "role_arn": "arn:aws:iam::123456789012:role/lake"}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps({"conn_type": "aws", "extra": extra}))
+    asked = []
+
+    def assume(factory, sts_client):
+        asked.append(factory.basic_session.get_credentials().access_key)
+        keys = {"AccessKeyId": f"of the role {len(asked)}", "SecretAccessKey": "another", "SessionToken": "a token"}
+        expiration = datetime.now(UTC) + timedelta(hours=1)
+        return {"Credentials": keys | {"Expiration": expiration}, "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+    monkeypatch.setattr(BaseSessionFactory, "_assume_role", assume)
+    return asked
+
+
+def test_a_role_is_taken_on_by_the_machine_however_often(asked_by):
+    """Not by the role, which may not, though dbt finds that in the environment; nor for SageMaker after it."""
+    for _ in range(2):
+        project.use_connections({}, None)
+        last = len(asked_by)
+        assert (os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SESSION_TOKEN"]) == (f"of the role {last}", "a token")
+    assert churn_tasks._client().meta.region_name == "eu-west-1"
+    assert set(asked_by) == {"of the machine"}
+    assert len(asked_by) > last
+    assert os.environ["AWS_ACCESS_KEY_ID"] == f"of the role {last}"
+
+
+def test_aws_that_does_not_answer_is_asked_again(asked_by, monkeypatch):
+    """By a retry of the task: what is wrong may be over by then."""
+
+    def throttled(factory, sts_client):
+        raise ClientError({"Error": {"Code": "Throttling", "Message": "Rate exceeded"}}, "AssumeRole")
+
+    monkeypatch.setattr(BaseSessionFactory, "_assume_role", throttled)
+    with pytest.raises(AirflowException, match=r"aws_default leads to does not answer: .*Rate exceeded") as error:
+        project.use_connections({}, None)
+    assert not isinstance(error.value, AirflowFailException)
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "of the machine"
 
 
 def test_connections_become_the_environment_of_dbt(no_credentials, monkeypatch):
