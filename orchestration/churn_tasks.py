@@ -154,7 +154,7 @@ def _to_train_on(named: str | None) -> date:
         raise RefusedError("There is no snapshot of customers: no file of customers has been loaded.")
     raise RefusedError(
         f"There is no snapshot yet of which it is known who has churned: the newest is of {found['newest']}. Wait "
-        "until files of customers of the whole time after one have come, or build an earlier snapshot."
+        "until a file of customers of a day after the window has come, or build an earlier snapshot."
     )
 
 

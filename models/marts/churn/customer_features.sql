@@ -4,7 +4,7 @@ with known as (
 
     select max(file_date) as known_to
     from {{ ref('load_ledger') }}
-    where {{ of_feed('customers') }}
+    where {{ of_feed('customers') }} and {{ lets_through('verdict') }}
 
 )
 
@@ -16,9 +16,10 @@ select
     features.payment_failures_90d,
     features.nps_score,
 
-    -- Whether the customer has cancelled in the window after the snapshot; null until files of all of it have come.
+    -- Whether the customer has cancelled in the window after the snapshot; null until a file of a later day has come, for
+    -- only then have all of the window.
     cast(case
-        when features.snapshot_date + interval '{{ var("churn_window_days") }} day' > known.known_to then null
+        when features.snapshot_date + interval '{{ var("churn_window_days") }} day' >= known.known_to then null
         when
             customers.cancelled_at >= features.snapshot_date + interval '1 day'
             and customers.cancelled_at < features.snapshot_date + interval '{{ var("churn_window_days") + 1 }} day'

@@ -21,7 +21,7 @@ from orchestration.local.stand_ins.s3 import write_whole
 
 TOPIC = "user.events.v1"
 CUSTOMERS = 2_000
-FIRST, SNAPSHOT, LAST = date(2024, 1, 1), date(2024, 1, 31), date(2024, 3, 1)
+FIRST, SNAPSHOT, LAST = date(2024, 1, 1), date(2024, 1, 30), date(2024, 3, 1)
 # How many days of facts are in one file.
 DAYS = 10
 FEATURES = ("page_viewed", "searched", "added_to_cart", "checked_out")
