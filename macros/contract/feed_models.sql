@@ -17,7 +17,7 @@
     landings, the materialization types those that wait. `lists` are the seeds that the contract names under
     `listed_in`. A var stands in the meta of the models that depend on it, for dbt compares that. -#}
 {% macro typed_rows(feed, lists=[]) %}
-{{ config(materialized='typed_landings', meta={'loads': feed, 'max_reject_rate': var('max_reject_rate')}, tags=[feed]) }}
+{{ config(materialized='typed_landings', meta={'loads': feed, 'max_reject_rate': max_reject_rate()}, tags=[feed]) }}
 -- depends_on: {{ ref('landed_files') }}, {{ ref('released_files') }}
 {% for seed in lists -%}
 -- depends_on: {{ ref(seed) }}

@@ -16,6 +16,18 @@
 {% endmacro %}
 
 
+{#- The share of a file's rows above which it is held for those that are rejected. -#}
+{% macro max_reject_rate() %}
+    {%- set share = var('max_reject_rate') -%}
+    {%- if share is not number or not 0 <= share <= 1 -%}
+        {{ exceptions.raise_compiler_error(
+            'The var max_reject_rate is ' ~ share ~ '. It is a share: from 0 to 1, so that 0.05 is 5 %.'
+        ) }}
+    {%- endif -%}
+    {{ return(share) }}
+{% endmacro %}
+
+
 {% macro judge_landing(feed, landed, landing_ids) %}
 update {{ landed }}
 set
@@ -29,7 +41,7 @@ set
     failed_checks = nullif(substr(
         {% if feed.judged -%}
         case when judged.received = 0 then ', row_count' else '' end
-        || case when judged.rejected > {{ var('max_reject_rate') }} * judged.received then ', reject_rate' else '' end
+        || case when judged.rejected > {{ max_reject_rate() }} * judged.received then ', reject_rate' else '' end
         || {% endif -%}
         case when judged.received > 0 and judged.recent = 0 then ', freshness' else '' end
         || case when judged.has_shrunk then ', volume' else '' end,

@@ -49,10 +49,32 @@
 {% endmaterialization %}
 
 
-{#- The landings that are to be typed: those of this run that wait for it, or all of a feed. -#}
+{#- The landings that are to be typed: those that wait for it of this run, or all of a feed. And of any day those that
+    production is made of: a full refresh on Snowflake that was killed has left them untyped, and a merge looks in them
+    for what comes back. -#}
 {% macro landings_to_type(feed, anew) %}
-    {%- set landed = 'select * from ' ~ ref('landed_files') ~ ' where ' -%}
-    {{ return(landing_ids(landed ~ (of_feed(feed) if anew else 'not is_typed and ' ~ of_run(feed)))) }}
+    {%- set ledger = load_relation(relation_of('load_ledger')) if is_executing() -%}
+    {%- set query -%}
+        select landed.landing_id
+        from {{ ref('landed_files') }} as landed
+        where {{ of_feed(feed, 'landed.source_file') }}
+        {%- if not anew %}
+            and not landed.is_typed
+            and (
+                {{ of_run(row='landed') }}
+                {%- if ledger %}
+                or exists (
+                    select 1
+                    from {{ ledger }} as ledger
+                    where {{ lets_through('ledger.verdict') }}
+                        and ledger.source_file = landed.source_file
+                        and ledger.content_hash = landed.content_hash
+                )
+                {%- endif %}
+            )
+        {%- endif %}
+    {%- endset -%}
+    {{ return(landing_ids(query)) }}
 {% endmacro %}
 
 

@@ -44,8 +44,22 @@
 {#- A text value as a type of the contract; null where it is not one. -#}
 {% macro typed(value, data_type) %}
     {%- set type, pattern = data_type | lower, type_pattern(data_type) | trim -%}
-    {%- set cast = iso_to_utc(value) if type == 'timestamp' else 'try_cast(' ~ value ~ ' as ' ~ type ~ ')' -%}
+    {%- set cast = 'try_cast(' ~ value ~ ' as ' ~ type ~ ')' -%}
+    {%- if type == 'timestamp' -%}
+        {%- set cast = iso_to_utc(value) -%}
+    {%- elif type == 'integer' -%}
+        {%- set cast = adapter.dispatch('within_32_bits')(cast) -%}
+    {%- endif -%}
     {{ return('case when ' ~ full_match(value, pattern) ~ ' then ' ~ cast ~ ' end' if pattern else value) }}
+{% endmacro %}
+
+
+{#- An integer of DuckDB has 32 bits, one of Snowflake has 38 digits. A value that only one of them takes is none. -#}
+{% macro duckdb__within_32_bits(cast) %}{{ return(cast) }}{% endmacro %}
+
+
+{% macro snowflake__within_32_bits(cast) %}
+    {{ return('case when ' ~ cast ~ ' between -2147483648 and 2147483647 then ' ~ cast ~ ' end') }}
 {% endmacro %}
 
 

@@ -33,7 +33,7 @@
     {%- endif -%}
     {%- set done = namespace(files=0) -%}
     {%- for some in files | batch(1000) -%}
-        {%- for header, alike in snowflake_headers(refused, contract, some) | groupby('header') -%}
+        {%- for header, alike in snowflake_headers(refused, contract, some) | groupby('header', case_sensitive=true) -%}
             {%- for few in alike | batch(100) -%}
                 {%- set taken = few | map(attribute='file') | list -%}
                 {%- do snowflake_take(relation, landed, refused, contract, header, taken) -%}

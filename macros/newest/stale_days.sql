@@ -36,9 +36,9 @@ select distinct {{ day }}, '{{ invocation_id }}', '{{ invocation_id }}' from ({{
 {% endmacro %}
 
 
-{#- The condition that a timestamp is of a day that is to be counted: true if all are. -#}
+{#- The condition that a timestamp is of a day that is to be counted: true if all are, or if somebody only looks. -#}
 {% macro of_stale_days(column) %}
-    {%- if not is_executing() -%}{{ return('true') }}{%- endif -%}
+    {%- if not is_executing() or flags.WHICH == 'show' -%}{{ return('true') }}{%- endif -%}
     {%- set days = take_stale_days() -%}
     {{ return('true' if counts_all_days() else in_days(column, days)) }}
 {% endmacro %}

@@ -43,7 +43,7 @@ select
             when failed_checks like '%reject_rate%'
                 then
                     '; ' || rejected || ' of ' || received
-                    || ' rows are rejected, more than {{ "%g" % (var("max_reject_rate") | float * 100) }} %'
+                    || ' rows are rejected, more than {{ "%g" % (max_reject_rate() * 100) }} %'
                     || coalesce('; most often: ' || commonest_reason, '')
                     || case
                         when commonest_reason like '% is not integer%' or commonest_reason like '% is not decimal(%'

@@ -1,6 +1,6 @@
 -- Fails if a feed that the run's snapshot is made of has had nothing for days: what is late would be missing in it. One
--- of which nothing has ever come is unknown there, and not late; without a run's date nothing is. What is of a later day,
--- by a sender's clock that is wrong for one, does not count.
+-- of which nothing has ever come is unknown there, and not late; without a run's date nothing is. What is of a later
+-- day, by a sender's clock that is wrong for one, does not count.
 {{- config(tags=['churn']) }}
 {%- set day, late = run_date() if execute else none, [] %}
 {%- for feed, days in var('snapshot_feeds').items() if day %}

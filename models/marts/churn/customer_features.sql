@@ -16,8 +16,8 @@ select
     features.payment_failures_90d,
     features.nps_score,
 
-    -- Whether the customer has cancelled in the window after the snapshot; null until a file of a later day has come, for
-    -- only then have all of the window.
+    -- Whether the customer has cancelled in the window after the snapshot; null until a file of a later day has come,
+    -- for only then have all of the window.
     cast(case
         when features.snapshot_date + interval '{{ var("churn_window_days") }} day' >= known.known_to then null
         when

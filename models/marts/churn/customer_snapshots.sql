@@ -40,7 +40,7 @@ logins as (
     from snapshots
     inner join {{ ref('usage_event_copies') }} as events
         on snapshots.ends_at > events.event_timestamp and snapshots.ends_at > events.known_at
-    where events.event_type = '{{ var("login_event") }}'
+    where events.event_type = {{ text_literal(var('login_event')) }}
     group by snapshots.snapshot_date, events.user_id
 
 ),

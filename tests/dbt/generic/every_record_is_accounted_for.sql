@@ -33,7 +33,7 @@ where
         and (
             {% if judged -%}
             landed.received = 0
-            or landed.rejected > {{ var('max_reject_rate') }} * landed.received
+            or landed.rejected > {{ max_reject_rate() }} * landed.received
             or {% endif -%}
             landed.recent = 0
         )

@@ -55,6 +55,12 @@ BREAKS = {
         alter view staging.clean_sales rename to kept;
         create view staging.clean_sales as select * replace (nullif(store_id, 'A') as store_id) from staging.kept""",
     ),
+    "a sale of no quantity": (
+        "clean_sales_keep_the_contract",
+        """
+        alter view staging.clean_sales rename to kept;
+        create view staging.clean_sales as select * replace (cast(null as integer) as quantity) from staging.kept""",
+    ),
     "a rejected row says nothing": (
         "rejected_sales_say_why",
         """
@@ -140,6 +146,19 @@ def test_rows_unaccounted_for_stop_the_merge_without_any_test(waiting):
         "21 rows were received, but 19 are valid and 1 rejected. Nothing was merged." in built.statuses["daily_sales"]
     )
     assert production(waiting) == before
+
+
+def test_a_reject_rate_in_percent_is_no_reject_rate(waiting):
+    vars = ("--vars", "{max_reject_rate: 5}")
+    built = waiting.dbt("run", "--full-refresh", "--select", "typed_sales", *vars)
+    assert "The var max_reject_rate is 5. It is a share: from 0 to 1" in built.statuses["typed_sales"]
+
+
+def test_who_looks_at_totals_sees_them_and_takes_no_stale_day(waiting):
+    execute(waiting, "insert into staging.stale_days (day, touched_by) values ('2024-01-01', 'a merge')")
+    said = str(waiting.dbt("show", "--select", "sales_by_day").messages)
+    assert "2024-01-01" in said and "Previewing node 'sales_by_day'" in said
+    assert waiting.query("select counted_by from staging.stale_days") == [(None,)]
 
 
 def test_a_held_file_is_not_merged_without_any_test(waiting):

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -26,7 +26,7 @@ from orchestration.landing.zones import FolderZone, S3Zone
 from orchestration.local.stand_ins.s3 import storage
 from support.lake import BUCKET, Lake, Proxy, cut, hang, is_object, of_duckdb, proxy, send
 from support.reference import Reference
-from support.sales_files import content, good, path_of
+from support.sales_files import content, file, good, path_of, row
 from support.warehouse import DATABASE, Built, Project, Warehouse, compare
 
 pytestmark = pytest.mark.xdist_group("trouble")
@@ -76,6 +76,20 @@ def hooked(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, before: Call
         return method(*arguments, **options)
 
     monkeypatch.setattr(owner, name, call)
+
+
+def test_what_a_killed_full_refresh_has_left_untyped_comes_back(warehouse: Warehouse) -> None:
+    """On Snowflake a table is made anew and its landings wait to be typed before all of them are, in a transaction."""
+    expected, later = Reference(), DAY + timedelta(days=1)
+    changed = row(f"bad-{DAY}-0", later, quantity="7")
+    warehouse.land({PATH: file(DAY), path_of(later): file(later, changed)})
+    mended(warehouse, expected)
+    with duckdb.connect(warehouse.folder / DATABASE) as connection:
+        connection.execute("delete from staging.typed_sales where landing_id = 1")
+        connection.execute("update staging.landed_files set is_typed = false where landing_id = 1")
+    warehouse.land({PATH: file(DAY), path_of(later): file(later)})
+    expected.load(warehouse.landed)
+    compare(expected, warehouse, warehouse.build(run_date=later))
 
 
 @pytest.mark.parametrize(
