@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from orchestration.churn.endpoint import Client
+    from orchestration.churn.runs import ModelRun
     from orchestration.events.objects import Objects
 
 # What runs xgboost is imported where it is used: a DAG file that imports it is slow to read.
 log = logging.getLogger(__name__)
+
+NO_SNAPSHOT = "There is no snapshot of customers: no file of customers has been loaded."
 
 # What a snapshot is made of, and which DAG loads it.
 NEEDED = {
@@ -48,6 +52,7 @@ def require_tables(context: Any) -> None:
 
 def train(context: Any) -> dict[str, Any]:
     """Trains on the newest snapshot whose labels are complete, or on the one named; returns the run."""
+    from orchestration.churn.prepared import Columns
     from orchestration.churn.results import REFUSED, land_refusal, plain
     from orchestration.churn.runs import train_run
 
@@ -55,7 +60,8 @@ def train(context: Any) -> dict[str, Any]:
     started_at, snapshot = datetime.now(UTC), None
     try:
         snapshot = _to_train_on(context["params"]["snapshot"])
-        run = train_run(_features(snapshot), snapshot, started_at, former=_former())
+        columns = Columns(leave_out=settings.LEAVE_OUT)
+        run = train_run(_features(snapshot), snapshot, started_at, columns=columns, former=_former())
     except RefusedError as error:
         land_refusal(_objects(), _day(context), context["run_id"], started_at, snapshot, str(error))
         _measure(context, REFUSED)
@@ -65,24 +71,31 @@ def train(context: Any) -> dict[str, Any]:
 
 def deploy(context: Any, trained: dict[str, Any]) -> dict[str, Any]:
     """Deploys the model of a run if it has earned that, and lands the decision; returns the run, and its card."""
-    from orchestration.churn.results import from_plain, land_run, plain
+    from orchestration.churn.results import concluded, from_plain, land_run, plain
     from orchestration.churn.runs import deploy_run
     from orchestration.churn.store import ROOT, Stored
 
     use_connections(context, None)
     run = from_plain(trained)
     place = (_day(context), context["run_id"])
+
+    def land(run: ModelRun) -> None:
+        land_run(_objects(), *place, run)
+
     try:
-        decided, notes = deploy_run(_client(), run, _features(run.snapshot_date), datetime.now(UTC))
+        table = _features(run.snapshot_date)
+        decided, notes = deploy_run(_client(), run, table, datetime.now(UTC), begins=land)
     except ChurnError as error:
         if error.run:
-            land_run(_objects(), *place, error.run)
+            # After what it had begun.
+            land(replace(error.run, decided_at=datetime.now(UTC)))
             _measure(context, error.run.decision, error.run.measures)
         raise
     for note in notes:
         log.warning(note)
+    decided = concluded(_objects(), *place, replace(decided, decided_at=datetime.now(UTC)))
     log.info("Decision: %s. %s", decided.decision, decided.why)
-    land_run(_objects(), *place, decided)
+    land(decided)
     _measure(context, decided.decision, decided.measures)
     return plain(decided) | {"card": Stored(ROOT, decided.model_hash).page}
 
@@ -102,9 +115,11 @@ def score(context: Any) -> dict[str, Any]:
         return {"serving": None, "scored": 0, "drift": []}
     [newest] = report.ask("select max(snapshot_date) as snapshot_date from prod.customer_features")
     snapshot = newest["snapshot_date"]
+    if snapshot is None:
+        raise RefusedError(NO_SNAPSHOT)
     table = _features(snapshot)
     scores = score_run(table, now.hash)
-    path = land_scores(_objects(), _day(context), scores, snapshot, datetime.now(UTC))
+    path = land_scores(_objects(), scores, snapshot, datetime.now(UTC))
     log.info("Scored %s customers of %s: %s", f"{len(scores):,}", snapshot, path)
     drift = [found.warning for found in drift_run(table, now.hash) if found.warning]
     for warning in drift:
@@ -151,7 +166,7 @@ def _to_train_on(named: str | None) -> date:
     if found["labelled"]:
         return found["labelled"]
     if not found["newest"]:
-        raise RefusedError("There is no snapshot of customers: no file of customers has been loaded.")
+        raise RefusedError(NO_SNAPSHOT)
     raise RefusedError(
         f"There is no snapshot yet of which it is known who has churned: the newest is of {found['newest']}. Wait "
         "until a file of customers of a day after the window has come, or build an earlier snapshot."

@@ -90,7 +90,7 @@ def consume(context: Any, share: int = 0) -> dict[str, Any]:
         log.info(line)
     if landed.partitions:
         _silence(context, landed.events, share)
-    lag = _lag(context, landed.partitions)
+    lag = _lag(context, landed.partitions, share)
     metrics.send(lambda: _measured(lag, dag=context["dag"].dag_id, topic=params["topic"], share=share))
     return asdict(landed) | {"events": landed.events, "lag": lag}
 
@@ -104,7 +104,12 @@ def skip_unless_arrived(context: Any) -> None:
     context["ti"].xcom_push(ARRIVED, asdict(arrived))
 
 
-def _lag(context: Any, partitions: Any) -> dict[str, Any]:
+def _share_of(share: int) -> str:
+    """Which share of a topic a task reads, in words; nothing where one reads all of it."""
+    return f", share {share} of {settings.CONSUMERS} of its partitions," if settings.CONSUMERS > 1 else ""
+
+
+def _lag(context: Any, partitions: Any, share: int) -> dict[str, Any]:
     from orchestration.events.lag import Lag, is_to_be_told, lag_of
 
     topic, now = context["params"]["topic"], datetime.now(UTC)
@@ -112,7 +117,7 @@ def _lag(context: Any, partitions: Any) -> dict[str, Any]:
     behind, age = sum(one.behind for one in partitions), max((one.age for one in partitions), default=0)
     lag = lag_of(behind, age, Lag(**earlier) if earlier else None, now)
     if is_to_be_told(lag, now, timedelta(minutes=settings.LAG_MINUTES)):
-        tell_lag(context, topic, lag)
+        tell_lag(context, topic, _share_of(share), lag)
         lag = replace(lag, told=True)
     context["ti"].xcom_push(f"lag of {topic}", asdict(lag))
     log.info("Lag: %s", text.lag_of(lag.behind, lag.age))
@@ -137,8 +142,7 @@ def _silence(context: Any, events: int, share: int) -> None:
     earlier = _said_before(context, f"silence of {topic}")
     silence = silence_of(events, Silence(**earlier) if earlier else None, now)
     if is_to_be_told(silence, now, timedelta(hours=settings.SILENT_HOURS)):
-        of = f", share {share} of {settings.CONSUMERS} of its partitions," if settings.CONSUMERS > 1 else ""
-        tell_silence(context, topic, of, silence.since)
+        tell_silence(context, topic, _share_of(share), silence.since)
         silence = replace(silence, told=now.date().isoformat())
     context["ti"].xcom_push(f"silence of {topic}", asdict(silence))
 

@@ -20,6 +20,8 @@ from orchestration import report, settings
 
 PROJECT = Path(__file__).resolve().parents[1]
 TARGET = settings.TARGET
+if TARGET not in ("duckdb", "snowflake"):
+    raise ValueError(f"DBT_TARGET is {TARGET!r}: the DAGs load production, which is duckdb or snowflake.")
 # It names databases, so that each target has its own; `make setup` makes it.
 MANIFEST = PROJECT / "target" / ("" if TARGET == "duckdb" else TARGET) / "manifest.json"
 

@@ -109,10 +109,10 @@ def tell_model(context: Any, decided: Mapping[str, Any], scored: Mapping[str, An
     _post(message)
 
 
-def tell_lag(context: Any, topic: str, lag: Lag) -> None:
-    """Posts and mails that the landing zone has fallen behind a topic for long."""
+def tell_lag(context: Any, topic: str, share: str, lag: Lag) -> None:
+    """Posts and mails that the landing zone has fallen behind a topic, or a share of its partitions, for long."""
     link = getattr(context["ti"], "log_url", "")
-    message = text.lag_grows(context["dag"].dag_id, topic, lag.behind, lag.age, lag.since, link)
+    message = text.lag_grows(context["dag"].dag_id, topic, share, lag.behind, lag.age, lag.since, link)
     _post_and_mail(context, message, link)
 
 

@@ -96,10 +96,10 @@ def loaded(dag: str, run: str, found: Row | None, lags: Sequence[Mapping[str, An
     return f"{headline}\n{line}\nLag: {lag_of(sum(lag['behind'] for lag in lags), max(lag['age'] for lag in lags))}"
 
 
-def lag_grows(dag: str, topic: str, behind: int, age: float, since: str, log_url: str) -> str:
-    """That the landing zone falls behind a topic, and since when."""
+def lag_grows(dag: str, topic: str, share: str, behind: int, age: float, since: str, log_url: str) -> str:
+    """That the landing zone falls behind a topic, or a share of its partitions, and since when."""
     return (
-        f"⚠️ DAG {dag} falls behind topic {clipped(topic)}\n"
+        f"⚠️ DAG {dag} falls behind topic {clipped(topic)}{share.rstrip(',')}\n"
         f"Lag: {lag_of(behind, age)}; it has not shrunk since {since[:16]}\nLog: {log_url}\nWhat to do: {LAG}"
     )
 

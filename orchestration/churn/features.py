@@ -100,7 +100,10 @@ def _feature(name: str, values: pa.ChunkedArray) -> Feature:
         one = known[0].as_py() if len(known) else None
         shown = f"{one:g}" if isinstance(one, float) else repr(one)
         what = "is unknown in every row" if one is None else f"is {shown} in every row that has it"
-        raise RefusedError(f"The feature {name} is constant: it {what}. Leave the column out (--leave-out {name}).")
+        raise RefusedError(
+            f"The feature {name} is constant: it {what}. Leave the column out (--leave-out {name}, every night "
+            f"PIPELINES_LEAVE_OUT={name})."
+        )
     if pa.types.is_floating(values.type):
         _numbers(values, Feature(name))
         return Feature(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import erf, sqrt
 
 import numpy as np
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score, roc_curve
@@ -62,13 +61,6 @@ class Difference:
     def interval(self) -> tuple[float, float]:
         """The difference, with a confidence of 95 %."""
         return self.value - TWO_SIDED_95 * self.error, self.value + TWO_SIDED_95 * self.error
-
-    @property
-    def p_value(self) -> float:
-        """How likely so large a difference is by chance, were the models equal."""
-        if not self.error:
-            return 1.0 if not self.value else 0.0
-        return 1 - erf(abs(self.value) / self.error / sqrt(2))
 
 
 def difference(labels: np.ndarray, new: np.ndarray, old: np.ndarray) -> Difference:

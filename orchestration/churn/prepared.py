@@ -122,9 +122,11 @@ def _compare(prepared: Prepared, former: Mapping, least: Least) -> None:
     nulls = prepared.nulls()
     for feature in former["features"]:
         name, before = feature["name"], feature["nulls"]
+        if name in prepared.columns.leave_out:
+            continue
         if name not in nulls:
             raise RefusedError(
-                f"The feature {name} of the last model is missing. Bring it back, or name the features to train on."
+                f"The feature {name} of the last model is missing. Bring it back, or name it in PIPELINES_LEAVE_OUT."
             )
         if abs(nulls[name] - before) > least.null_shift:
             raise RefusedError(

@@ -11,13 +11,13 @@ import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
 
-from orchestration.churn.runs import DEPLOYED, SAME, ModelRun
+from orchestration.churn.runs import DEPLOYED, DEPLOYING, SAME, ModelRun
 from orchestration.churn.scoring import REASONS
 from orchestration.events.objects import Objects
 
@@ -52,10 +52,8 @@ def land_run(objects: Objects, day: date, run_id: str, run: ModelRun) -> str:
 
     A run that had deployed its model, was killed and finds it serving, stays one that has deployed.
     """
-    folder, begins = f"{RUNS}/{day}", f"{_name(run_id)}."
-    landed = [name for name in objects.after(folder, begins) if name.startswith(begins)]
-    ends = f".{DEPLOYED}.{run.model_hash[:HASH]}.csv"
-    if run.decision == SAME and landed and max(landed).endswith(ends):
+    folder, landed = _landed(objects, day, run_id)
+    if run.decision == SAME and max(landed, default="").endswith(_ends(DEPLOYED, run.model_hash)):
         return f"{folder}/{max(landed)}"
     measures = json.loads(run.measures)
     row = run.row() | {
@@ -67,8 +65,23 @@ def land_run(objects: Objects, day: date, run_id: str, run: ModelRun) -> str:
         "base_rate_auc": _rounded(measures["base_rate"]["auc"]),
         "updated_at": run.decided_at,
     }
-    return _land(objects, f"{folder}/{begins}{_time(run.decided_at)}.{run.decision}.{run.model_hash[:HASH]}.csv",
-                 RUN_COLUMNS, [row])  # fmt: skip
+    name = f"{_name(run_id)}.{_time(run.decided_at)}{_ends(run.decision, run.model_hash)}"
+    return _land(objects, f"{folder}/{name}", RUN_COLUMNS, [row])
+
+
+def concluded(objects: Objects, day: date, run_id: str, run: ModelRun) -> ModelRun:
+    """A run as it has ended. One that finds its model serving has deployed it, if a try of it had begun to and was
+    killed, or has waited too long, before it could say so."""
+    folder, names = _landed(objects, day, run_id)
+    last = {
+        decision: max((name for name in names if name.endswith(_ends(decision, run.model_hash))), default="")
+        for decision in (DEPLOYING, DEPLOYED)
+    }
+    if run.decision != SAME or last[DEPLOYING] <= last[DEPLOYED]:
+        return run
+    [begun] = csv.DictReader(io.StringIO((objects.read(f"{folder}/{last[DEPLOYING]}") or b"").decode(), newline=""))
+    why = f"{begun['why']} It was deployed by a try of this run that did not come to say so."
+    return replace(run, decision=DEPLOYED, why=why, configuration_before=begun["configuration_before"] or None)
 
 
 def land_refusal(
@@ -82,8 +95,9 @@ def land_refusal(
     return _land(objects, path, RUN_COLUMNS, [row])
 
 
-def land_scores(objects: Objects, day: date, scores: pa.Table, snapshot_date: date, scored_at: datetime) -> str:
-    """Lands the scores of a snapshot below a day; returns their path."""
+def land_scores(objects: Objects, scores: pa.Table, snapshot_date: date, scored_at: datetime) -> str:
+    """Lands the scores of a snapshot below the day on which they were made, for the newest path is what is in force: a
+    run of an earlier day that is cleared scores by what serves now. Returns their path."""
     [hash] = scores["model_hash"].unique().to_pylist()
     same = {"snapshot_day": _midnight(snapshot_date), "updated_at": scored_at}
     rows = (
@@ -93,7 +107,17 @@ def land_scores(objects: Objects, day: date, scores: pa.Table, snapshot_date: da
         | {name: _rounded(row[name]) for name in row if name.startswith("moved_")}
         for row in scores.to_pylist()
     )
-    return _land(objects, f"{SCORES}/{day}/{_time(scored_at)}.{hash[:HASH]}.csv", SCORE_COLUMNS, rows)
+    return _land(objects, f"{SCORES}/{scored_at.date()}/{_time(scored_at)}.{hash[:HASH]}.csv", SCORE_COLUMNS, rows)
+
+
+def _landed(objects: Objects, day: date, run_id: str) -> tuple[str, list[str]]:
+    """The folder of a day, and the names in it of what has landed of a run."""
+    folder, begins = f"{RUNS}/{day}", f"{_name(run_id)}."
+    return folder, [name for name in objects.after(folder, begins) if name.startswith(begins)]
+
+
+def _ends(decision: str, model_hash: str) -> str:
+    return f".{decision}.{model_hash[:HASH]}.csv"
 
 
 def _land(objects: Objects, path: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -24,13 +24,15 @@ from orchestration.churn.scoring import Model, encoded, probabilities, scores
 from orchestration.churn.store import ROOT, Stored, load, store
 from orchestration.churn.training import in_holdout, train
 
-TRAINED, DEPLOYED, KEPT, SAME, FAILED = "trained", "deployed", "kept", "same", "failed"
+TRAINED, DEPLOYING, DEPLOYED = "trained", "deploying", "deployed"
+KEPT, SAME, FAILED = "kept", "same", "failed"
 
 
 @dataclass(frozen=True)
 class ModelRun:
-    """One row a run. `decision` is `trained` until the deployment has decided: `deployed`, `kept` what serves, `same`,
-    or `failed`; then `why` says what serves, and the configurations are unknown.
+    """One row a run. `decision` is `trained` until the deployment has decided: `deploying` while it does that,
+    `deployed`, `kept` what serves, `same`, or `failed`; then `why` says what serves, and the configurations are
+    unknown.
 
     Times are UTC, hashes SHA-256 in hex; `parameters` and `measures` are JSON.
     """
@@ -100,15 +102,17 @@ def deploy_run(
     columns: Columns | None = None,
     serving: Serving | None = None,
     gate: Gate | None = None,
+    begins: Callable[[ModelRun], object] = lambda run: None,
 ) -> tuple[ModelRun, list[str]]:
     """Compares the model of a run with the deployed one on the customers held out of this snapshot, and deploys it if
-    it has earned that. Returns the run with the decision, and notes on what did not matter enough to fail.
+    it has earned that; `begins` is told so before. Returns the run with the decision, and notes on what did not matter
+    enough to fail.
 
     A ChurnError says what went wrong, and what serves; its `run` is the row to keep.
     """
     run = replace(run, decided_at=decided_at)
     try:
-        return _decided(client, run, table, root, columns or Columns(), serving or Serving(), gate)
+        return _decided(client, run, table, root, columns or Columns(), serving or Serving(), gate, begins)
     except ChurnError as error:
         error.run = replace(run, decision=FAILED, why=str(error))
         raise
@@ -134,7 +138,14 @@ def drift_run(
 
 
 def _decided(
-    client: Client, run: ModelRun, table: pa.Table, root: str, columns: Columns, serving: Serving, gate: Gate | None
+    client: Client,
+    run: ModelRun,
+    table: pa.Table,
+    root: str,
+    columns: Columns,
+    serving: Serving,
+    gate: Gate | None,
+    begins: Callable[[ModelRun], object],
 ) -> tuple[ModelRun, list[str]]:
     now = deployed(client, serving)
     verdict = None if now and now.hash == run.model_hash else _verdict(run, table, now, root, columns, gate)
@@ -145,6 +156,8 @@ def _decided(
         return replace(
             run, decision=KEPT, why=verdict.why, configuration_before=before, configuration_after=before
         ), _pruned(client, serving)
+    if verdict:
+        begins(replace(run, decision=DEPLOYING, why=verdict.why, configuration_before=before))
     done = deploy(client, Stored(root, run.model_hash), serving, now)
     why = f"{verdict.why} {done.why}" if verdict else done.why
     return replace(

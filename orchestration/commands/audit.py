@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import duckdb
 from dbt.cli.main import dbtRunner
+from dbt_common.exceptions import DbtBaseException
 
 from orchestration import report
 
@@ -31,7 +33,11 @@ def audit() -> bool:
     def dbt(*command: str) -> bool:
         return runner.invoke([*command, *OPTIONS]).success
 
-    absent = never_loaded(parsed.result)
+    try:
+        absent = never_loaded(parsed.result)
+    except (DbtBaseException, duckdb.Error) as error:
+        print(f"The warehouse does not answer, so nothing was audited: {error}", file=sys.stderr)
+        return False
     if absent:
         print(f"Never loaded, so that there is nothing to audit: {', '.join(absent)}.")
     print("Computing production anew from the raw tables ...", flush=True)

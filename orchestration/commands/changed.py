@@ -15,7 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,8 +194,8 @@ def parsed_at(commit: str, target: str) -> Path:
     """The folder of the project as it was at a commit, with its manifest as production has it."""
     folder = LOCAL / "base"
     shutil.rmtree(folder, ignore_errors=True)
-    with tarfile.open(fileobj=io.BytesIO(_git("archive", "--format=tar", commit))) as archive:
-        archive.extractall(folder, filter="tar")
+    with zipfile.ZipFile(io.BytesIO(_git("archive", "--format=zip", commit))) as archive:
+        archive.extractall(folder)
     places = ["--project-dir", str(folder), "--profiles-dir", "."]
     _dbt(None, "deps", *places)
     _dbt(None, "parse", *places, "--target", target, "--target-path", str((folder / "target").absolute()))

@@ -17,6 +17,7 @@ A table that fails stops no other. A run takes all there is, of whatever day and
 missed, and a run that did not happen is made up for by the next one: there is nothing to catch up or to fill in.
 """
 
+import logging
 from datetime import UTC, datetime
 from functools import partial
 
@@ -31,6 +32,8 @@ from orchestration.defaults import CHECKS, NOTIFY, WAITING, watched
 from orchestration.project import ENV, OPERATOR_KWARGS, POOL, use_connections
 from orchestration.runs import is_first_of_day
 from orchestration.tables import tables, with_news
+
+log = logging.getLogger(__name__)
 
 TABLES = tables()
 # What find_new_files says to the others: how many new files each table with something to do has, and which tables are
@@ -66,6 +69,8 @@ with DAG(
         use_connections(context, None)
         news, built = with_news(TABLES)
         asked = built if is_first_of_day(context) else []
+        if not news:
+            log.info("Nothing to do: no file of a table is new, restated or gone.")
         context["ti"].xcom_push(NEWS, news)
         context["ti"].xcom_push(ASKED, asked)
         return [f"sync_{name}" for name in news] + (["check_freshness"] if asked else [])

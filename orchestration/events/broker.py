@@ -38,6 +38,8 @@ DEFAULTS = {
 }
 # One object holds at most about so many bytes of keys and values.
 MOST_BYTES = 32 << 20
+# What librdkafka's client gives in one call.
+MOST_AT_ONCE = 1_000_000
 # What lands in the place of headers of which a name is not UTF-8.
 UNREADABLE = "(headers with a name that is not UTF-8)"
 # How long a call to librdkafka waits, so that it is never long until a deadline is seen.
@@ -141,7 +143,7 @@ class Broker:
             if time.monotonic() >= deadline:
                 break
             # It waits until it has them all: never ask for more than is there.
-            wanted = min(most - len(records), until - position)
+            wanted = min(most - len(records), until - position, MOST_AT_ONCE)
             for message in self._messages({partition: position}, wanted, deadline):
                 if message.partition() != partition:
                     continue

@@ -9,6 +9,11 @@ from datetime import date
 
 from orchestration.landing.zones import FILE_OF_A_DAY, LandedFile, Zone
 
+MUST_HOLD_RAW = (
+    "LANDING_ROOT must be the folder or bucket that holds raw/; in Airflow PIPELINES_BUCKET and PIPELINES_PREFIX say "
+    "which one it is."
+)
+
 FILE_OF_AN_HOUR = re.compile(r"([01][0-9]|2[0-3])/[^/]+\.csv(\.gz)?")
 
 
@@ -53,5 +58,5 @@ def none_ever(zone_root: object, feed: Feed, run_date: date | None) -> str:
     folder = f"raw/{feed.name}/{run_date or '<YYYY-MM-DD>'}/{'<HH>/' if feed.hourly else ''}"
     return (
         f"Nothing to do: there is no {str(zone_root).rstrip('/')}/{folder}*.csv or *.csv.gz, and no file of "
-        f"{feed.name} was ever found; if there should be, LANDING_ROOT must be the folder or bucket that holds raw/."
+        f"{feed.name} was ever found; if there should be, {MUST_HOLD_RAW}"
     )

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from orchestration.events.chain import NAME, SCHEMA
 from orchestration.events.objects import Objects, objects_at
+from orchestration.landing.listing import MUST_HOLD_RAW
 from orchestration.landing.load import Log, Tables, landing_ids
 from orchestration.landing.sql import literal
 
@@ -88,8 +89,7 @@ class MessageLoader:
         if not paths and not self.known:
             self.log.warning(
                 f"Nothing to do: there is no {self.root.rstrip('/')}/{self.prefix}/<topic>/<generation>/<partition>/"
-                f"*.parquet, and none was ever found; if there should be, LANDING_ROOT must be the folder or bucket "
-                "that holds raw/."
+                f"*.parquet, and none was ever found; if there should be, {MUST_HOLD_RAW}"
             )
         elif not paths:
             self.log.info(f"Nothing to do: no object in {self.prefix}/ is new.")

@@ -20,6 +20,8 @@ import duckdb
 from orchestration import settings
 from orchestration.landing.sql import literal
 
+# What names a landing root, for errors.
+LANDING_ROOT = "LANDING_ROOT"
 BLOCK = 1 << 20
 # Below raw/<feed>/<date>/
 FILE_OF_A_DAY = re.compile(r"[^/]+\.csv(\.gz)?")
@@ -57,7 +59,7 @@ class LandedFile:
 class FolderZone:
     """A landing zone in a local folder."""
 
-    def __init__(self, root: str, variable: str = "LANDING_ROOT"):
+    def __init__(self, root: str, variable: str = LANDING_ROOT):
         self.root = Path(root)
         if not self.root.is_dir():
             raise LandingError(
@@ -111,7 +113,7 @@ class FolderZone:
 class S3Zone:
     """A landing zone in a bucket, with boto3's own credentials and settings."""
 
-    def __init__(self, root: str, connection: duckdb.DuckDBPyConnection | None, variable: str = "LANDING_ROOT"):
+    def __init__(self, root: str, connection: duckdb.DuckDBPyConnection | None, variable: str = LANDING_ROOT):
         import boto3
         from botocore.config import Config
 
@@ -167,7 +169,8 @@ class S3Zone:
             answer = getattr(error, "response", None) or {}
             status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode") or getattr(error, "status_code", 0)
             if answer.get("Error", {}).get("Code") == "NoSuchBucket":
-                advice = f"Set {self.variable} to a bucket that is there."
+                of_airflow = ", in Airflow PIPELINES_BUCKET," if self.variable == LANDING_ROOT else ""
+                advice = f"Set {self.variable}{of_airflow} to a bucket that is there."
             elif status in (400, 401, 403):
                 advice = CREDENTIALS
             else:
@@ -224,7 +227,7 @@ class S3Zone:
 Zone = FolderZone | S3Zone
 
 
-def zone_at(root: str, connection: duckdb.DuckDBPyConnection | None = None, variable: str = "LANDING_ROOT") -> Zone:
+def zone_at(root: str, connection: duckdb.DuckDBPyConnection | None = None, variable: str = LANDING_ROOT) -> Zone:
     """The landing zone at a folder or an `s3://` URL; the connection, if one is given, can read the files of it.
 
     `variable` is what names the root, for errors.

@@ -43,7 +43,8 @@ def _end_orphan(data: Path) -> None:
     """End a server that a killed session has left on this folder; its owner is gone, for we hold the lock."""
     try:
         process = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
-        if "postgres" in process.name() and process.is_running():
+        # Its number may be another's by now: of the machine that was started anew, for one.
+        if "postgres" in process.name() and str(data) in process.cmdline():
             process.send_signal(signal.SIGQUIT)
             process.wait(10)
     except (OSError, ValueError, IndexError, psutil.Error):

@@ -6,7 +6,6 @@ divides the numbers of a line, does not compare features by name, and answers wi
 
 import csv
 import tarfile
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,17 +27,16 @@ class Endpoint:
     def __init__(self, archive: Path) -> None:
         self.address = ""
         self._lock = threading.Lock()
-        with tempfile.TemporaryDirectory() as folder:
-            with tarfile.open(archive) as packed:
-                packed.extractall(folder, filter="data")
-            files = sorted(path for path in Path(folder).iterdir() if not path.name.startswith("."))
+        with tarfile.open(archive) as packed:
+            files = {one.name: one for one in packed if one.isfile() and not Path(one.name).name.startswith(".")}
             if not files:
                 raise LocalError(f"{archive} holds no model.")
-            self._booster = xgboost.Booster()
-            try:
-                self._booster.load_model(files[0])
-            except xgboost.core.XGBoostError as error:
-                raise LocalError(f"{files[0].name} in {archive} is no model of XGBoost.") from error
+            content = packed.extractfile(files[min(files)]).read()
+        self._booster = xgboost.Booster()
+        try:
+            self._booster.load_model(bytearray(content))
+        except xgboost.core.XGBoostError as error:
+            raise LocalError(f"{min(files)} in {archive} is no model of XGBoost.") from error
         self._booster.set_param("nthread", 1)
 
     def answer(self, content_type: str, body: bytes) -> tuple[int, str]:

@@ -13,6 +13,8 @@ COMMANDS = {
     "make run": "Production is in warehouse.duckdb: prod.daily_sales.",
     "make audit": "Production is what the raw tables say.",
     "make run-tables": "Production is in warehouse.duckdb",
+    "make run-events": "Production is in warehouse.duckdb",
+    "make run-churn": "Production is in warehouse.duckdb",
     ".venv/bin/dbt build": "ERROR=0 SKIP=0",
 }
 

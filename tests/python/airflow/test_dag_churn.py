@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
+from unittest import mock
 
 import duckdb
 import pyarrow as pa
@@ -20,7 +21,7 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from orchestration import churn_tasks, report
 from orchestration import project as of_dags
 from orchestration.alerts import callbacks, text
-from orchestration.churn import deploying, runs, store
+from orchestration.churn import deploying, results, runs, store
 from orchestration.churn.errors import DeploymentError, RefusedError
 from orchestration.deadlines import RunQueued
 from orchestration.local.stand_ins.s3 import KEY, REGION, SECRET, storage
@@ -227,10 +228,12 @@ def test_a_run_trains_deploys_scores_and_lands_what_it_decided(house):
     assert (trained["snapshot_date"], trained["decision"]) == ("2024-01-31", "trained")
     decided = churn_tasks.deploy(context, trained)
     assert decided["decision"] == "deployed"
+    verdict = decided["why"].partition(" The endpoint")[0]
     scored = churn_tasks.score(context)
     assert (scored["serving"], scored["scored"], scored["snapshot"]) == (trained["model_hash"], 600, "2024-03-01")
 
-    [(path, row)] = house.landed("model_runs")
+    [(_, begun), (path, row)] = house.landed("model_runs")
+    assert (begun["decision"], begun["configuration_before"], begun["why"]) == ("deploying", "", verdict)
     assert path.startswith("raw/model_runs/2024-03-01/scheduled__2024-03-01T02-00-00-00-00.")
     assert row["run_id"] == context["run_id"]
     assert (row["decision"], row["snapshot_day"], row["customers"]) == ("deployed", "2024-01-31T00:00:00", "600")
@@ -238,20 +241,42 @@ def test_a_run_trains_deploys_scores_and_lands_what_it_decided(house):
     assert row["base_rate_auc"] == "0.500000"
     scores = house.landed("churn_scores")
     assert len({row["customer_id"] for _, row in scores}) == 600
+    # Below the day on which they were made: a run of the past that is cleared scores by what serves now.
+    assert {date.fromisoformat(path.split("/")[2]) - datetime.now(UTC).date() for path, _ in scores} <= {
+        timedelta(0), timedelta(days=-1)
+    }  # fmt: skip
     assert {row["model_hash"] for _, row in scores} == {trained["model_hash"]}
 
     # Killed before it could say so, and tried again: it has deployed, once.
     again = churn_tasks.deploy(context, trained)
     assert (again["decision"], house.plane.requests.count("CreateEndpoint")) == ("same", 1)
-    assert [row["decision"] for _, row in house.landed("model_runs")] == ["deployed"]
+    assert [row["decision"] for _, row in house.landed("model_runs")] == ["deploying", "deployed"]
     # Another run says what it has found.
     churn_tasks.deploy(house.context("manual__2"), trained)
-    assert [row["decision"] for _, row in house.landed("model_runs")] == ["same", "deployed"]
+    assert [row["decision"] for _, row in house.landed("model_runs")] == ["same", "deploying", "deployed"]
 
     message = text.model("churn_training", "2024-03-01", decided, json.loads(decided["measures"]), scored)
     assert f"Model AUC {float(row['auc']):.4f}, logistic regression" in message
     assert "\nDecision: deployed. Its AUC is" in message
     assert f"Scored 600 customers of 2024-03-01; card: s3://models/{trained['model_hash']}/card.html" in message
+
+
+def test_a_run_that_is_killed_while_it_waits_for_its_deployment_has_deployed(house, monkeypatch):
+    house.has(labelled=table(LABELLED))
+    trained = churn_tasks.train(house.context())
+
+    class KilledError(BaseException):
+        pass
+
+    with monkeypatch.context() as patched, pytest.raises(KilledError):
+        patched.setattr(results, "concluded", mock.Mock(side_effect=KilledError))
+        churn_tasks.deploy(house.context(), trained)
+    decided = churn_tasks.deploy(house.context(), trained)
+    rows = [row for _, row in house.landed("model_runs")]
+    assert [row["decision"] for row in rows] == ["deploying", "deployed"]
+    assert (decided["decision"], house.plane.requests.count("CreateEndpoint")) == ("deployed", 1)
+    assert decided["why"] == f"{rows[0]['why']} It was deployed by a try of this run that did not come to say so."
+    assert (rows[1]["configuration_before"], rows[1]["configuration_after"]) == ("", decided["configuration_after"])
 
 
 def test_what_drifts_is_told(house):
@@ -296,11 +321,13 @@ def test_a_deployment_that_fails_is_a_row_and_leaves_what_serves(house, monkeypa
     house.plane.refuse("CreateEndpoint", "ResourceLimitExceeded", "The account-level service limit is 0 instances")
     with pytest.raises(DeploymentError, match="limit"):
         churn_tasks.deploy(house.context(), trained)
-    assert [row["decision"] for _, row in house.landed("model_runs")] == ["failed"]
+    assert [row["decision"] for _, row in house.landed("model_runs")] == ["deploying", "failed"]
     # Tried again, it ends right, and the last decision is the one that counts.
     churn_tasks.deploy(house.context(), trained)
     rows = [row for _, row in house.landed("model_runs")]
-    assert [row["decision"] for row in sorted(rows, key=lambda row: row["updated_at"])] == ["failed", "deployed"]
+    assert [row["decision"] for row in sorted(rows, key=lambda row: row["updated_at"])] == [
+        "deploying", "failed", "deploying", "deployed"
+    ]  # fmt: skip
     # No bucket: what serves serves.
     monkeypatch.setattr(churn_tasks, "_former", lambda: None)
     monkeypatch.setattr(runs.train_run, "__kwdefaults__", runs.train_run.__kwdefaults__ | {"root": "s3://nowhere"})

@@ -84,6 +84,13 @@ def test_what_is_set_to_nothing_is_the_default():
     assert done.stdout.split() == ["company-data-lake", "3"]
 
 
+def test_a_target_that_is_not_production_is_named():
+    done = in_another_process("import orchestration.project", {"DBT_TARGET": "Snowflake"})
+    assert done.stderr.splitlines()[-1] == (
+        "ValueError: DBT_TARGET is 'Snowflake': the DAGs load production, which is duckdb or snowflake."
+    )
+
+
 def test_settings_reach_what_they_are_for(tmp_path):
     environment = OTHERS | {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"}
     done = in_another_process(ASKED, environment)

@@ -286,7 +286,7 @@ def test_s3_that_is_not_there(lake) -> None:
     warehouse.bucket = "nowhere"
     message = warehouse.build_until("raw_sales").broken["raw_sales"]
     assert "s3://nowhere" in message
-    assert "Set LANDING_ROOT to a bucket that is there." in message
+    assert "Set LANDING_ROOT, in Airflow PIPELINES_BUCKET, to a bucket that is there." in message
     warehouse.bucket, warehouse.endpoint = BUCKET, "http://127.0.0.1:9"
     message = warehouse.build_until("raw_sales").broken["raw_sales"]
     assert "Could not connect" in message

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from random import Random
 
@@ -68,9 +68,9 @@ def test_decisions_and_scores_are_loaded_as_they_are_on_duckdb(project, on_snowf
     objects = objects_at(str(tmp_path / "landing"))
     land_run(objects, day, "scheduled__2024-03-01", replace(RUN, decided_at=at))
     land_refusal(objects, day, "manual, by hand", at, None, 'no "snapshot" yet,\nbut soon')
-    land_scores(objects, day, SCORES, date(2024, 3, 1), at)
+    land_scores(objects, SCORES, day, at)
     # One of before, which the newest takes the place of.
-    land_scores(objects, date(2024, 2, 28), SCORES.slice(0, 1), date(2024, 2, 28), at)
+    land_scores(objects, SCORES.slice(0, 1), day, at - timedelta(days=1))
     files = {
         path.relative_to(tmp_path / "landing").as_posix(): path.read_bytes()
         for path in (tmp_path / "landing").rglob("*.csv")

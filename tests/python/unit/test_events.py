@@ -170,7 +170,7 @@ def test_s3_is_like_a_folder(kafka, tmp_path, monkeypatch):
             assert s3.client.get_object(Bucket="lake", Key=key)["Body"].read() == path.read_bytes()
         monkeypatch.setattr(events_broker.Broker, "topic_id", lambda _: "another")
         assert len(run(kafka.address, root, accept_loss=True).losses) == 3
-        with pytest.raises(LandingError, match="Set LANDING_ROOT to a bucket that is there"):
+        with pytest.raises(LandingError, match="Set LANDING_ROOT, in Airflow PIPELINES_BUCKET, to a bucket"):
             run(kafka.address, "s3://no-lake")
 
 

@@ -204,17 +204,17 @@ def test_the_lag_goes_from_run_to_run_and_is_told(context, monkeypatch):
     monkeypatch.setattr(callbacks, "_post_and_mail", lambda context, message, link: told.append(message))
     earlier = asdict(Lag(500, 60, (datetime.now(UTC) - HOUR).isoformat()))
     context["runs"]["a"] = {"lag of user.events.v1": earlier}
-    assert kafka._lag(context, [Partition(0, 0, 10, behind=400, age=7300), Partition(1, 0, 9, behind=200)])["told"]
+    assert kafka._lag(context, [Partition(0, 0, 10, behind=400, age=7300), Partition(1, 0, 9, behind=200)], 0)["told"]
     [message] = told
     assert message.startswith("⚠️ DAG realtime_event_ingestion falls behind topic user.events.v1\nLag: 600 offsets")
     assert "the oldest of their events has waited for 2 h; it has not shrunk since 20" in message
     # The next one knows that.
     context["runs"]["b"] = dict(context["said"])
-    assert kafka._lag(context, [Partition(0, 0, 10, behind=700)])["told"]
+    assert kafka._lag(context, [Partition(0, 0, 10, behind=700)], 0)["told"]
     # Of another topic nothing is known, and a run without a date has none before it.
-    assert not kafka._lag(context | {"params": {"topic": "other"}}, [Partition(0, 0, 10, behind=700)])["told"]
+    assert not kafka._lag(context | {"params": {"topic": "other"}}, [Partition(0, 0, 10, behind=700)], 0)["told"]
     without = context | {"dag_run": SimpleNamespace(logical_date=None)}
-    assert not kafka._lag(without, [Partition(0, 0, 10, behind=700)])["told"]
+    assert not kafka._lag(without, [Partition(0, 0, 10, behind=700)], 0)["told"]
     assert len(told) == 1
 
 

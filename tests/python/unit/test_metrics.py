@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -481,9 +482,15 @@ def test_a_model_that_was_not_deployed_or_not_trained_is_counted_too(measured, m
     def refuses(*_):
         raise RefusedError("too few")
 
-    def fails(*_):
+    @dataclass
+    class Run:
+        decision: str = "failed"
+        measures: str = '{"model": {"auc": 0.75}}'
+        decided_at: datetime | None = None
+
+    def fails(*_, **__):
         error = DeploymentError("it did not answer")
-        error.run = SimpleNamespace(decision="failed", measures='{"model": {"auc": 0.75}}')
+        error.run = Run()
         raise error
 
     monkeypatch.setattr(churn_tasks, "_to_train_on", refuses)
