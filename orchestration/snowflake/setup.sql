@@ -150,8 +150,8 @@ create user if not exists etl_user
 alter user etl_user set
     -- Else a session has the privileges of all roles of the user.
     default_secondary_roles = ()
-    -- Half a day, as Snowflake comes, is longer than anybody waits for a lock.
-    lock_timeout = 600
+    -- As long as a statement of who holds it may take; half a day, as Snowflake comes, is longer than anybody waits.
+    lock_timeout = 3600
     -- A statement whose client is gone ends within minutes, and with it the lock that it holds.
     abort_detached_query = true;
 

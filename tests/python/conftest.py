@@ -2,7 +2,9 @@
 
 import gc
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,28 @@ def project_with_prices(project, tmp_path_factory: pytest.TempPathFactory):
     from support.tables import with_prices
 
     return parsed(with_prices(project, Path(tmp_path_factory.mktemp("prices")) / "project"))
+
+
+@pytest.fixture(autouse=True)
+def searched(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A long test makes gigabytes of garbage: it is searched for as it is made."""
+    if not request.node.get_closest_marker("long"):
+        yield
+        return
+    gc.enable()
+    yield
+    gc.disable()
+
+
+@pytest.fixture(autouse=True)
+def dropped() -> Iterator[None]:
+    """The accounts on the local Snowflake that a test has made go with it."""
+    of_snowflake = sys.modules.get("support.snowflake_warehouse")
+    before = set(of_snowflake.Account.there) if of_snowflake else ()
+    yield
+    if of_snowflake:
+        for name in set(of_snowflake.Account.there) - before:
+            of_snowflake.Account.there[name].drop()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import hashlib
 import random
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -59,8 +58,8 @@ def run(batch: Batch, laboratory: Laboratory) -> None:
         replay(batch, expected, again)
         laboratory.done["histories"] += len(batch.histories)
     finally:
-        shutil.rmtree(warehouse.folder)
-        shutil.rmtree(again.folder)
+        warehouse.drop()
+        again.drop()
 
 
 def play(batch: Batch, warehouse: Warehouse, done: Counter) -> Reference:

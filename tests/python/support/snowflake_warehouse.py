@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from snowflake.connector.cursor import SnowflakeCursor
 
@@ -132,11 +132,20 @@ class Account(OnSnowflake):
     running: Snowflake | None = None
     # What somebody has set otherwise.
     wrong: dict[str, str] = field(default_factory=dict)
+    # Those that are there: the local Snowflake holds them in memory, a tenth of a gigabyte each.
+    there: ClassVar[dict[str, "Account"]] = {}
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.name = "a" + hashlib.md5(str(self.folder).encode()).hexdigest()[:16]
         self.running.prepare(self.name, f"{self.name}/")
+        self.there[self.name] = self
+
+    def drop(self) -> None:
+        with self.running.connect(user=ADMINISTRATOR, role="ACCOUNTADMIN", warehouse="") as connection:
+            connection.cursor().execute(f"drop account {self.name} grace_period_in_days = 3")
+        del self.there[self.name]
+        super().drop()
 
     @property
     def places(self) -> dict[str, str]:

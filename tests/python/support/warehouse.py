@@ -230,6 +230,10 @@ class Warehouse:
         """The environment in which dbt finds the warehouse and its files."""
         return {"WAREHOUSE_PATH": str(self.folder / DATABASE), "LANDING_ROOT": self.landing_root}
 
+    def drop(self) -> None:
+        """Leaves nothing of it."""
+        shutil.rmtree(self.folder)
+
     def land(self, files: Mapping[str, bytes], anew: bool = False) -> None:
         """Makes the landing zone hold these files and no other; `anew` writes also those that are there."""
         for path in self.landed.keys() - files.keys():

@@ -10,7 +10,7 @@ from fakesnow.transforms import stage
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from orchestration.local.stand_ins.snowflake.accounts import Account
+from orchestration.local.stand_ins.snowflake.accounts import ACCOUNTS, Account
 from orchestration.local.stand_ins.snowflake.answers import body_of, refuse, route, with_body
 from orchestration.local.stand_ins.snowflake.sessions import Session, session_of
 
@@ -33,6 +33,9 @@ class Statements:
     )
     TIMEOUT = re.compile(r"\bstatement_timeout_in_seconds\s*=\s*(\d+)", re.IGNORECASE)
     ALTER_WAREHOUSE = re.compile(r"\s*alter\s+warehouse\s+(?:if\s+exists\s+)?(\w+)\s+set\s+(.*)", re.IGNORECASE)
+    DROP_ACCOUNT = re.compile(
+        r"\s*drop\s+account\s+(?:if\s+exists\s+)?(\w+)\s+grace_period_in_days\s*=\s*\d+\s*;?\s*", re.IGNORECASE
+    )
     DROP_DATABASE = re.compile(r"\s*drop\s+database\s+(?:if\s+exists\s+)?(\w+)\s*;?\s*", re.IGNORECASE)
     USE = re.compile(r"\s*use\s+(role|warehouse)\s+(\w+)\s*;?\s*", re.IGNORECASE)
     GRANT = re.compile(
@@ -72,6 +75,9 @@ class Statements:
         if (found := self.ALTER_WAREHOUSE.fullmatch(bare)) and (timeout := self.TIMEOUT.search(found.group(2))):
             state.account.timeouts[found.group(1).upper()] = int(timeout.group(1))
             return self.DONE
+        if found := self.DROP_ACCOUNT.fullmatch(bare):
+            self._drop_account(found.group(1).upper())
+            return self.DONE
         if found := self.DROP_DATABASE.fullmatch(bare):
             self._drop_database(found.group(1).upper(), connection)
             return self.DONE
@@ -81,6 +87,13 @@ class Statements:
         if re.fullmatch(r"\s*show\s+parameters\s+like\s+'query_tag'\s+in\s+session\s*;?\s*", bare, re.IGNORECASE):
             return "select 'QUERY_TAG' as \"key\", '' as \"value\""
         return sql
+
+    @staticmethod
+    def _drop_account(name: str) -> None:
+        """DROP ACCOUNT (sql-reference/sql/drop-account): without the days of grace. fakesnow has one account."""
+        account = ACCOUNTS.pop(name, None)
+        if account and account.databases:
+            account.databases.duck_conn.close()
 
     @staticmethod
     def _drop_database(name: str, connection: Any) -> None:
