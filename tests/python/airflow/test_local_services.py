@@ -90,7 +90,7 @@ def test_nothing_outlives_its_owner(state, way_out, code):
         owner.send_signal(signals[way_out])
 
     assert owner.wait(15) == code
-    _, alive = psutil.wait_procs(started, timeout=10)
+    _, alive = psutil.wait_procs(started, timeout=60)
     assert [process.name() for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
     for address in addresses:
         host, port = address.removeprefix("http://").split(":")

@@ -49,7 +49,7 @@ def create(kafka, topic: str, partitions: int = 3) -> None:
     admin = AdminClient({"bootstrap.servers": kafka.address})
     done(admin.create_topics([NewTopic(topic, partitions, 1)]))
     # It answers before it tells everybody.
-    until = time.monotonic() + 30
+    until = time.monotonic() + 300
     while len(admin.list_topics(timeout=10).topics.get(topic, NO_TOPIC).partitions) < partitions:
         assert time.monotonic() < until
 

@@ -55,7 +55,7 @@ def scheduled_run(client: Airflow, dag_id: str) -> Run:
     """The run of a DAG that the schedule starts once it may."""
     client.wait_for_dag(dag_id)
     client.unpause(dag_id)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not (runs := client.call("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]):
         assert time.monotonic() < deadline, "the schedule started no run"
         time.sleep(0.5)
@@ -76,7 +76,7 @@ def tries_of(client: Airflow, dag_id: str, run_id: str, tasks: Collection[str]) 
 
 def hunt(warehouse: Path, tries: dict[str, str], worker: bool, committed: bool) -> None:
     """Kills each of some tries, by their ids, when it has opened the warehouse; or when it has committed something."""
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     log = warehouse.with_name(f"{warehouse.name}.wal")
     while tries:
         assert time.monotonic() < deadline, f"these did not come to be killed: {tries}"
@@ -100,7 +100,7 @@ def hunt(warehouse: Path, tries: dict[str, str], worker: bool, committed: bool) 
 
 def kill_every_try(client: Airflow, tasks: Mapping[tuple[str, str], str], worker: bool) -> None:
     """Kills the process of a task, or its worker, as often as it starts, until they have failed; by DAG and run."""
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     while True:
         assert time.monotonic() < deadline, f"these did not end: {tasks}"
         found = {
@@ -162,7 +162,7 @@ def write(airflow: AirflowSession, statement: str) -> bool:
 @contextmanager
 def held(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the warehouse, as soon as no task holds it; tasks wait for it meanwhile."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while True:
         try:
             connection = duckdb.connect(warehouse)

@@ -41,7 +41,7 @@ def test_a_backfill_whose_scheduler_is_killed_ends_each_day_once(airflow, schedu
             time.sleep(0.2)
         kill_scheduler()
         with pytest.raises(LocalError, match="Airflow's scheduler has ended unexpectedly"):
-            first.result(timeout=60)
+            first.result(timeout=600)
     ended = {day: state for day, state in states().items() if state[0] == "success"}
     second_scheduler()
     with pytest.raises(LocalError, match="Another backfill of daily_sales_etl_v2, 2024-03-01 to 2024-03-06, has not"):
