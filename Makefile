@@ -142,7 +142,7 @@ test-fast: setup ## What needs neither dbt nor a server
 
 .PHONY: test-long
 test-long: setup ## A thousand histories, all real days, kills at every statement, three runs in every order
-	$(BIN)/pytest -m long --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -m long --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: statements
 statements: setup ## Record anew what a daily run sends to Snowflake: tests/python/snowflake/daily-run.snowflake.sql
