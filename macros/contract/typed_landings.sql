@@ -62,15 +62,7 @@
             and not landed.is_typed
             and (
                 {{ of_run(row='landed') }}
-                {%- if ledger %}
-                or exists (
-                    select 1
-                    from {{ ledger }} as ledger
-                    where {{ lets_through('ledger.verdict') }}
-                        and ledger.source_file = landed.source_file
-                        and ledger.content_hash = landed.content_hash
-                )
-                {%- endif %}
+                {{ 'or ' ~ in_ledger(ledger, row='landed') if ledger }}
             )
         {%- endif %}
     {%- endset -%}

@@ -55,7 +55,7 @@ where verdicts.verdict = 'held'
 select passed.*
 from {{ verdicts }} as passed
 where {{ lets_through('passed.verdict') }} and {{ of_run(feed, row='passed') }}
-    and {{ not_in_ledger(ledger) }}
+    and not {{ in_ledger(ledger) }}
     and not exists (
         select 1
         from {{ verdicts }} as newer
@@ -70,18 +70,18 @@ where {{ lets_through('passed.verdict') }} and {{ of_run(feed, row='passed') }}
 select passed.*
 from ({{ passed_landings(verdicts, feed) }}) as passed
 where {{ of_run(row='passed') }}
-    {{ 'and ' ~ not_in_ledger(ledger) if ledger }}
+    {{ 'and not ' ~ in_ledger(ledger) if ledger }}
 {% endmacro %}
 
 
-{#- That the ledger has not let through the content of a landing, which is called `passed`. -#}
-{% macro not_in_ledger(ledger) -%}
-not exists (
+{#- That the ledger has let through the content of a landing, which is called `passed` unless another name is given. -#}
+{% macro in_ledger(ledger, row='passed') -%}
+exists (
         select 1
         from {{ ledger }} as ledger
         where {{ lets_through('ledger.verdict') }}
-            and ledger.source_file = passed.source_file
-            and ledger.content_hash = passed.content_hash
+            and ledger.source_file = {{ row }}.source_file
+            and ledger.content_hash = {{ row }}.content_hash
     )
 {%- endmacro %}
 

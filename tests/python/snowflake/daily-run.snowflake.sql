@@ -1114,12 +1114,12 @@ select landing_id from (select landed.landing_id
             and (
                 landed.file_date = cast('2024-01-02' as date)
                 or exists (
-                    select 1
-                    from "ANALYTICS"."PROD"."LOAD_LEDGER" as ledger
-                    where ledger.verdict in ('passed', 'released')
-                        and ledger.source_file = landed.source_file
-                        and ledger.content_hash = landed.content_hash
-                )
+        select 1
+        from "ANALYTICS"."PROD"."LOAD_LEDGER" as ledger
+        where ledger.verdict in ('passed', 'released')
+            and ledger.source_file = landed.source_file
+            and ledger.content_hash = landed.content_hash
+    )
             )) as landings order by landing_id;
 
 alter session set query_tag = '{"dag": "", "run": "", "node": "model.reference_pipeline.typed_sales"}';
