@@ -74,7 +74,7 @@ class Project:
     def profiles(self) -> Path:
         """The folder of the example's profile, by which DuckDB has a share of the cores: several workers test at once.
         With more threads its client spins while another works, a sixth of the CPU of builds as small as these."""
-        self.target.mkdir(exist_ok=True)
+        self.target.mkdir(parents=True, exist_ok=True)
         threads = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
         some_threads = {"settings: {TimeZone: UTC}": f"settings: {{TimeZone: UTC, threads: {threads}}}"}
         example = (self.root / "profiles.yml.example").read_text()
