@@ -142,11 +142,28 @@ group by landed.source_file
 {% endmacro %}
 
 
-{#- The numbers of some landings as a list of literals, 'null' for none: literals let both engines skip the history. -#}
-{% macro landing_ids(query) %}
+{#- The numbers of some landings, to be written after IN: a list of literals, which let both engines skip the history,
+    'null' for none. -#}
+{% macro landing_ids(query, beside=this) %}
     {%- if not is_executing() -%}{{ return('null') }}{%- endif -%}
-    {%- set ids = run_query('select landing_id from (' ~ query ~ ') as landings order by landing_id').columns[0] -%}
-    {{ return(ids.values() | join(', ') or 'null') }}
+    {%- set numbers = 'select landing_id from (' ~ query ~ ') as landings order by landing_id' -%}
+    {%- set ids = run_query(numbers).columns[0].values() -%}
+    {{ return(adapter.dispatch('list_of_landings')(ids, numbers, beside)) }}
+{% endmacro %}
+
+
+{% macro default__list_of_landings(ids, query, beside) %}
+    {{ return(ids | join(', ') or 'null') }}
+{% endmacro %}
+
+
+{#- Snowflake takes no list of any length, nor a statement. A long one is kept in a temporary table, in the schema of
+    the relation `beside`. -#}
+{% macro snowflake__list_of_landings(ids, query, beside, most=1000) %}
+    {%- if ids | length <= most -%}{{ return(default__list_of_landings(ids, query, beside)) }}{%- endif -%}
+    {%- set kept = make_temp_relation(beside, '__landings_' ~ local_md5(query)) -%}
+    {%- do run_query('create or replace temporary table ' ~ kept ~ ' as ' ~ query) -%}
+    {{ return('select landing_id from ' ~ kept) }}
 {% endmacro %}
 
 

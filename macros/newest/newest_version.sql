@@ -174,9 +174,12 @@ select to_number('another run has merged ' || in_force.source_file || ' meanwhil
 from {{ landed }} as in_force
 {%- if not plan.anew %}
 inner join {{ landed }} as planned
-    on in_force.source_file = planned.source_file and planned.landing_id in ({{ plan.arriving }})
+    on in_force.source_file = planned.source_file
 {%- endif %}
 where
     in_force.landing_id not in ({{ '-1' if plan.in_force == 'null' else plan.in_force }})
-    and in_force.landing_id in ({{ landings_in_force(ref('load_ledger'), feed) }});
+    and in_force.landing_id in ({{ landings_in_force(ref('load_ledger'), feed) }})
+    {%- if not plan.anew %}
+    and planned.landing_id in ({{ plan.arriving }})
+    {%- endif %};
 {% endmacro %}

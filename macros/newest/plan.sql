@@ -26,7 +26,7 @@
         'arriving': arriving,
         'replaced': replaced,
         'in_force': in_force,
-        'in_place': feed.kind == 'extract' or (',' not in arriving and replaced == 'null')
+        'in_place': feed.kind == 'extract' or ((arriving.isdigit() or arriving == 'null') and replaced == 'null')
     }) }}
 {% endmacro %}
 
@@ -42,7 +42,8 @@
         {%- if plan.replaced != 'null' %}
         union all
         {{ model_rows }} ({{ landings_in_force(ref('load_ledger'), feed.name) }})
-            and landing_id not in ({{ plan.arriving }}, {{ plan.replaced }})
+            and landing_id not in ({{ plan.arriving }})
+            and landing_id not in ({{ plan.replaced }})
             and {{ key_value(feed.key) }} in (
                 select {{ key_list(feed.key) }} from ({{ model_rows }} ({{ plan.replaced }})) as replaced
             )

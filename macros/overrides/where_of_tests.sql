@@ -8,7 +8,7 @@
         {#- Before the first merge there is no ledger. -#}
         {%- set ledger = load_relation(relation_of('load_ledger')) -%}
         {%- set arriving = arriving_landings(relation_of('file_verdicts'), ledger) -%}
-        {%- set where = where | replace('__arriving__', 'landing_id in (' ~ landing_ids(arriving) ~ ')') -%}
+        {%- set where = where | replace('__arriving__', 'landing_id in (' ~ landing_ids(arriving, relation) ~ ')') -%}
     {%- endif -%}
     {%- if '__snapshots__' in where and execute -%}
         {%- set where = where | replace('__snapshots__', 'snapshot_date in (' ~ day_list(days_of_snapshots()) ~ ')') -%}

@@ -3,7 +3,7 @@
     by which dbt would run the tests of every feed for each. -#}
 {% test every_record_is_accounted_for(model, feed) %}
 {%- set judged = feed_of(feed).judged if execute %}
-{%- set arriving = landing_ids(typed_and_not_in_ledger(feed)) if execute else 'null' %}
+{%- set arriving = landing_ids(typed_and_not_in_ledger(feed), model) if execute else 'null' %}
 with counted as (
     select
         landing_id,

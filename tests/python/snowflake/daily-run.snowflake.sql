@@ -582,7 +582,7 @@ group by source_file, cast(sold_at as date);
 select to_number('another run has merged ' || in_force.source_file || ' meanwhile. Nothing was written; run it again')
 from analytics.staging.landed_files as in_force
 inner join analytics.staging.landed_files as planned
-    on in_force.source_file = planned.source_file and planned.landing_id in (2)
+    on in_force.source_file = planned.source_file
 where
     in_force.landing_id not in (-1)
     and in_force.landing_id in (
@@ -594,7 +594,8 @@ inner join analytics.prod.load_ledger as ledger
     and ledger.verdict in ('passed', 'released')
 where landed.is_typed and split_part(landed.source_file, '/', 2) = 'sales'
 group by landed.source_file
-);
+)
+    and planned.landing_id in (2);
 
 update analytics.prod.load_ledger
 set

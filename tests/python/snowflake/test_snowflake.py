@@ -29,13 +29,15 @@ from support.records import CASES as RECORDS
 from support.records import verdict
 from support.reference import CUSTOMERS, FEEDS, INVENTORY, SALES, Feed, Reference
 from support.sales_files import CASES, DATES, file
-from support.snowflake_warehouse import Account, at_once, declared, types
+from support.snowflake_warehouse import LONG_LISTS, Account, at_once, declared, types
 from support.table_files import DELETED, FIRST, LATE, SECOND, customers, path_of, stock, table
 from support.table_stories import HISTORIES, tell
 from support.tables import KINDS, things_are_taken_as_the_contract_says, with_prices, with_things
 from support.three_days import BEFORE, DAYS, LANDED
 from support.warehouse import PROJECT, Project, Warehouse, compare, compare_tables, environment
 
+# Where landings are listed: in the statements, or because they are too many, in a table.
+LISTS = {"in statements": {}, "in a table": LONG_LISTS}
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("snowflake")
 
@@ -114,9 +116,14 @@ def test_the_demo_of_sales_is_what_it_is_on_duckdb(project, on_snowflake, runnin
     assert right, said
 
 
-def test_every_kind_of_file_has_the_fate_that_it_has_on_duckdb(project, on_snowflake, running, tmp_path) -> None:
+@pytest.mark.parametrize("lists", often(LISTS, ("in statements",)))
+def test_every_kind_of_file_has_the_fate_that_it_has_on_duckdb(project, on_snowflake, running, tmp_path, lists) -> None:
     """Then one is restated without rows that it had, and a held one is released. An audit finds it right."""
-    story = both(project, on_snowflake, running, tmp_path, (SALES,))
+    with on_snowflake.with_macros(LISTS[lists]):
+        every_kind_of_file(both(project, on_snowflake, running, tmp_path, (SALES,)))
+
+
+def every_kind_of_file(story: Both) -> None:
     paths = {name: f"raw/sales/{DATES[name]}/{case.name}" for name, case in CASES.items()}
     files = {paths[name]: case.content(DATES[name]) for name, case in CASES.items()}
     story.load(files)
@@ -221,6 +228,13 @@ def test_stories_of_tables(name: str, on_snowflake, running, tmp_path) -> None:
     tell(on_snowflake, tmp_path / "account", name, partial(Account, running=running))
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("name", STORIES)
+def test_stories_of_tables_by_long_lists(name: str, on_snowflake, running, tmp_path) -> None:
+    with on_snowflake.with_macros(LONG_LISTS):
+        tell(on_snowflake, tmp_path / "account", name, partial(Account, running=running))
+
+
 def landed(on_snowflake: Project, running: Snowflake, folder: Path) -> tuple[Account, Reference]:
     """An account in whose landing zone waits what several runs are to load, and what it then comes to."""
     account, expected = Account(on_snowflake, folder, feeds=(SALES,), running=running), Reference()
@@ -231,6 +245,14 @@ def landed(on_snowflake: Project, running: Snowflake, folder: Path) -> tuple[Acc
     account.land(LANDED)
     expected.load(LANDED)
     return account, expected
+
+
+@pytest.mark.long
+def test_what_arrives_together_is_told_apart_by_long_lists(on_snowflake, running, tmp_path) -> None:
+    account, expected = landed(on_snowflake, running, tmp_path / "account")
+    with on_snowflake.with_macros(LONG_LISTS):
+        for options in ((), ("--full-refresh",)):
+            compare(expected, account, account.build(*options))
 
 
 @pytest.mark.long
