@@ -117,7 +117,16 @@ def kafka(kafka_server):
 
 # Groups of tests, and modules, that wait for servers or take long: a worker begins with them, so that none comes last
 # and alone.
-FIRST = ("dag_runs", "snowflake", "test_histories", "test_audit", "test_add_a_table", "trouble", "hostile")
+FIRST = (
+    "dag_runs",
+    "snowflake",
+    "test_histories",
+    "test_audit",
+    "test_add_a_table",
+    "trouble",
+    "hostile",
+    "test_kills",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

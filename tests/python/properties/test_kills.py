@@ -191,8 +191,11 @@ def test_a_build_of_tables_killed_after_a_commit_is_made_good_by_the_next(projec
         made.kill(point, statements)
 
 
+# Each takes minutes, and shares nothing with the others.
 @pytest.mark.long
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.xdist_group(f"kills of {kind}")) for kind in KINDS]
+)
 def test_a_build_killed_anywhere_is_made_good_by_the_next(project: Project, tmp_path: Path, kind: str) -> None:
     made = trials(project, tmp_path / "warehouse", kind)
     statements = made.record()
