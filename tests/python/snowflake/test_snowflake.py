@@ -36,8 +36,6 @@ from support.tables import KINDS, things_are_taken_as_the_contract_says, with_pr
 from support.three_days import BEFORE, DAYS, LANDED
 from support.warehouse import PROJECT, Project, Warehouse, compare, compare_tables, environment
 
-# Where landings are listed: in the statements, or because they are too many, in a table.
-LISTS = {"in statements": {}, "in a table": LONG_LISTS}
 # What the tests of this file share is made once.
 pytestmark = pytest.mark.xdist_group("snowflake")
 
@@ -55,6 +53,16 @@ def laboratory(on_snowflake: Project, running: Snowflake, tmp_path_factory, requ
 def tables_laboratory(on_snowflake: Project, running: Snowflake, tmp_path_factory, request) -> Iterator[Laboratory]:
     project = with_prices(on_snowflake, tmp_path_factory.mktemp("prices") / "project")
     yield from open_laboratory(project, tmp_path_factory, request, partial(Account, running=running))
+
+
+LISTS = {"in statements": {}, "in a table": LONG_LISTS}
+
+
+@pytest.fixture(params=often(LISTS, ("in statements",)))
+def lists(on_snowflake: Project, request) -> Iterator[None]:
+    """Where landings are listed: in the statements, or as too many are, in a table."""
+    with on_snowflake.with_macros(LISTS[request.param]):
+        yield
 
 
 class Both:
@@ -116,14 +124,9 @@ def test_the_demo_of_sales_is_what_it_is_on_duckdb(project, on_snowflake, runnin
     assert right, said
 
 
-@pytest.mark.parametrize("lists", often(LISTS, ("in statements",)))
 def test_every_kind_of_file_has_the_fate_that_it_has_on_duckdb(project, on_snowflake, running, tmp_path, lists) -> None:
     """Then one is restated without rows that it had, and a held one is released. An audit finds it right."""
-    with on_snowflake.with_macros(LISTS[lists]):
-        every_kind_of_file(both(project, on_snowflake, running, tmp_path, (SALES,)))
-
-
-def every_kind_of_file(story: Both) -> None:
+    story = both(project, on_snowflake, running, tmp_path, (SALES,))
     paths = {name: f"raw/sales/{DATES[name]}/{case.name}" for name, case in CASES.items()}
     files = {paths[name]: case.content(DATES[name]) for name, case in CASES.items()}
     story.load(files)
@@ -224,15 +227,8 @@ SHORT = ("a deletion is restated away",)
 
 
 @pytest.mark.parametrize("name", often(STORIES, SHORT))
-def test_stories_of_tables(name: str, on_snowflake, running, tmp_path) -> None:
+def test_stories_of_tables(name: str, on_snowflake, running, tmp_path, lists) -> None:
     tell(on_snowflake, tmp_path / "account", name, partial(Account, running=running))
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", STORIES)
-def test_stories_of_tables_by_long_lists(name: str, on_snowflake, running, tmp_path) -> None:
-    with on_snowflake.with_macros(LONG_LISTS):
-        tell(on_snowflake, tmp_path / "account", name, partial(Account, running=running))
 
 
 def landed(on_snowflake: Project, running: Snowflake, folder: Path) -> tuple[Account, Reference]:
